@@ -1,0 +1,1 @@
+"""Plain Python and numpy: the types every other layer speaks."""
