@@ -47,6 +47,7 @@ class ImageItem:
         height: As `width`.
         revision: Grows with every saved change of the segment map; 0 = never labelled.
         problem: A sentence where the image cannot be used, else None.
+        note: A sentence on how the image was read (16 bits stretched, turned upright, ...), else None.
         decided: Part of the pixels a person decided, 0 to 1.
     """
 
@@ -59,4 +60,5 @@ class ImageItem:
     split: Split = Split.TRAIN
     revision: int = 0
     problem: str | None = None
+    note: str | None = None
     decided: float = 0.0

@@ -13,7 +13,7 @@ from segstudio.core.items import ImageItem, Split, Status, assign_split
 from segstudio.imaging.scan import natural_key
 from segstudio.project.roots import Root, from_column, insert_root, read_roots, to_column, watch_root
 
-_COLUMNS: Final = "id, root_id, path, name, width, height, status, split, revision, decided, problem, gone"
+_COLUMNS: Final = "id, root_id, path, name, width, height, status, split, revision, decided, problem, note, gone"
 _STATUS: Final = {str(s): s for s in Status}
 _SPLIT: Final = {str(s): s for s in Split}
 
@@ -116,13 +116,19 @@ def mark_missing(connection: sqlite3.Connection, project: Path, present: Collect
 
 
 def write_image_info(
-    connection: sqlite3.Connection, image_id: int, *, width: int | None, height: int | None, problem: str | None
+    connection: sqlite3.Connection,
+    image_id: int,
+    *,
+    width: int | None,
+    height: int | None,
+    problem: str | None,
+    note: str | None,
 ) -> None:
     """Stores what reading the file showed; a file that could be read is not gone."""
     connection.execute(
-        """UPDATE image SET width = coalesce(?, width), height = coalesce(?, height), problem = ?,
+        """UPDATE image SET width = coalesce(?, width), height = coalesce(?, height), problem = ?, note = ?,
            gone = CASE WHEN ? IS NULL THEN 0 ELSE gone END WHERE id = ?""",
-        (width, height, problem, problem, image_id),
+        (width, height, problem, note, problem, image_id),
     )
 
 
@@ -148,7 +154,7 @@ def _folders(connection: sqlite3.Connection, project: Path) -> dict[int, str]:
 
 
 def _item(row: Sequence[Any], folders: dict[int, str]) -> ImageItem:
-    image_id, root_id, path, name, width, height, status, split, revision, decided, problem, gone = row
+    image_id, root_id, path, name, width, height, status, split, revision, decided, problem, note, gone = row
     full = _join(folders[root_id], from_column(path))
     if gone:
         problem = f"The file {full} is gone; put it back and rescan the folder."
@@ -162,6 +168,7 @@ def _item(row: Sequence[Any], folders: dict[int, str]) -> ImageItem:
         split=_SPLIT[split],
         revision=revision,
         problem=problem,
+        note=note,
         decided=decided,
     )
 

@@ -196,12 +196,17 @@ class Project:
         return self._write(work, what="The image list")
 
     def set_image_info(
-        self, image_id: int, *, width: int | None = None, height: int | None = None, problem: str | None = None
+        self,
+        image_id: int,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        problem: str | None = None,
+        note: str | None = None,
     ) -> None:
-        """Stores the size reading showed, or the sentence why the image cannot be used; None clears the sentence."""
-        self._store.run(
-            self._image_info(image_id, width=width, height=height, problem=problem), what=subjects.image_entry(image_id)
-        )
+        """Stores what reading showed: size, why the image cannot be used, how it was read; None clears a sentence."""
+        work = self._image_info(image_id, width=width, height=height, problem=problem, note=note)
+        self._store.run(work, what=subjects.image_entry(image_id))
 
     def set_status(self, image_id: int, status: Status) -> None:
         """Stores how far a person got with an image, and the event."""
@@ -369,9 +374,14 @@ class Project:
 
     @staticmethod
     def _image_info(
-        image_id: int, *, width: int | None = None, height: int | None = None, problem: str | None = None
+        image_id: int,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        problem: str | None = None,
+        note: str | None = None,
     ) -> Work[None]:
-        return lambda c: images.write_image_info(c, image_id, width=width, height=height, problem=problem)
+        return lambda c: images.write_image_info(c, image_id, width=width, height=height, problem=problem, note=note)
 
     @staticmethod
     def _event(kind: str, image_id: int | None = None, data: Any = None, *, seconds: float = 0.0) -> Work[int]:

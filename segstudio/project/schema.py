@@ -30,7 +30,7 @@ TABLES: Final = (
         id INTEGER PRIMARY KEY AUTOINCREMENT, root_id INTEGER NOT NULL REFERENCES root(id), path NOT NULL,
         name TEXT NOT NULL UNIQUE, position INTEGER NOT NULL, width INTEGER, height INTEGER,
         status TEXT NOT NULL DEFAULT 'new', split TEXT NOT NULL, revision INTEGER NOT NULL DEFAULT 0,
-        decided REAL NOT NULL DEFAULT 0, problem TEXT, gone INTEGER NOT NULL DEFAULT 0,
+        decided REAL NOT NULL DEFAULT 0, problem TEXT, note TEXT, gone INTEGER NOT NULL DEFAULT 0,
         UNIQUE (root_id, path))""",
     "CREATE INDEX image_position ON image (position)",
     """CREATE TABLE mask (

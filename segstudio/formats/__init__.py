@@ -1,0 +1,1 @@
+"""Label formats of other programs: importers and exporters over the plain records of `base`."""
