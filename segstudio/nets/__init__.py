@@ -1,0 +1,1 @@
+"""Networks: cards, families, checkpoints and prediction. Only modules that need torch import it."""

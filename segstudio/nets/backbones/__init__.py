@@ -1,0 +1,1 @@
+"""Classification trunks the families are built on."""

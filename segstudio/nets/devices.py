@@ -1,0 +1,98 @@
+"""What a device can do: number formats, memory that is left, and what running out of it looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from segstudio.core.errors import ModelError
+
+_CPU_WORDS: Final = ("can't allocate memory", "not enough memory", "failed to allocate", "out of memory")
+_UNKNOWN_FREE_BYTES: Final = 2 << 30
+_TENSOR_CORES_SINCE: Final = (7, 0)
+_CGROUP: Final = Path("/sys/fs/cgroup")
+
+
+def resolve_device(wanted: str | torch.device | None) -> torch.device:
+    """The device to work on; None and "auto" take CUDA, then MPS, then the CPU.
+
+    Raises:
+        ModelError: The wanted device does not exist or is not there.
+    """
+    if wanted is None or wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"The device {wanted} is not available on this computer.", "Choose auto or cpu.") from error
+    return device
+
+
+def fast_dtype(device: torch.device) -> torch.dtype | None:
+    """The 16-bit format the device computes faster than float32, or None where it has none."""
+    if device.type == "cpu":
+        return torch.bfloat16 if _cpu_has_bfloat16() else None
+    if device.type != "cuda":
+        return None
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float16 if torch.cuda.get_device_capability(device) >= _TENSOR_CORES_SINCE else None
+
+
+def prefers_channels_last(device: torch.device) -> bool:
+    """Whether convolutions run faster on pixels whose channels lie side by side."""
+    return device.type == "cuda" or (device.type == "cpu" and _cpu_has_bfloat16())
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be taken on the device, as far as it says."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return max(0, int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory()))
+    return min(_system_free(), _group_free())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory ran out, on whichever device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _CPU_WORDS)
+
+
+def release_memory(device: torch.device) -> None:
+    """Returns cached blocks to the device after memory ran out."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def _cpu_has_bfloat16() -> bool:
+    # Without these units bfloat16 is emulated, and slower than float32.
+    probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name)()) for name in probes if hasattr(torch.cpu, name))
+
+
+def _system_free() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return _UNKNOWN_FREE_BYTES
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return found[0] if found else _UNKNOWN_FREE_BYTES
+
+
+def _group_free() -> int:
+    """What the control group this process runs in leaves (containers), or no limit."""
+    try:
+        limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
+        used = (_CGROUP / "memory.current").read_text(encoding="ascii").strip()
+    except OSError:
+        return 1 << 62
+    return max(0, int(limit) - int(used)) if limit.isdecimal() else 1 << 62

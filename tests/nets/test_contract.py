@@ -1,0 +1,201 @@
+"""What every registered network owes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torchvision
+
+from segstudio.core.errors import ModelError
+from segstudio.nets.backbones.resnet101 import FrozenBatchNorm2d
+from segstudio.nets.base import SegmentationNet, shrunk_labels
+from segstudio.nets.checkpoint import load_model, save_checkpoint
+from segstudio.nets.preprocess import PROFILES
+from segstudio.nets.registry import FAMILIES, create_model
+from segstudio.nets.registry_names import FAMILY_NAMES, PROFILE_NAMES, VARIANTS
+
+CLASSES = 3
+PARAMETERS = {
+    "unet": 31_038_933,
+    "unet-small": 1_942_917,
+    "fcn8s": 134_489_759,
+    "deeplabv2-resnet101": 44_048_532,
+}
+
+
+@pytest.fixture(scope="module", params=list(VARIANTS))
+def net(request: pytest.FixtureRequest) -> Iterator[SegmentationNet]:
+    torch.manual_seed(0)
+    model = create_model(request.param, classes=CLASSES)
+    for name, parameter in model.named_parameters():
+        # Published heads start at zero, which would hide any difference between outputs.
+        if name.startswith(("score_", "aspp")) and parameter.ndim == 4:
+            torch.nn.init.normal_(parameter, std=0.02)
+    yield model
+
+
+def _input(height: int, width: int) -> torch.Tensor:
+    return torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(height * width))
+
+
+def test_names_known_without_torch_are_those_of_the_registry() -> None:
+    assert tuple(FAMILIES) == FAMILY_NAMES
+    assert tuple(PROFILES) == PROFILE_NAMES
+    assert set(PARAMETERS) == set(VARIANTS)
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_parameter_count_is_the_published_one(name: str) -> None:
+    with torch.device("meta"):
+        model = create_model(name, classes=21)
+    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]
+    assert model.card.parameters == PARAMETERS[name]
+
+
+def test_fcn_learns_all_but_its_deconvolutions() -> None:
+    with torch.device("meta"):
+        model = create_model("fcn8s", classes=21)
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 134_362_751
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 50), (7, 130)])
+def test_any_size_gives_finite_float32_logits_of_that_size(net: SegmentationNet, size: tuple[int, int]) -> None:
+    net.eval()
+    with torch.inference_mode():
+        logits = net(_input(*size))
+    assert logits.shape == (1, CLASSES, *size)
+    assert logits.dtype == torch.float32
+    assert bool(logits.isfinite().all())
+
+
+def test_evaluation_is_deterministic(net: SegmentationNet) -> None:
+    net.eval()
+    with torch.inference_mode():
+        assert torch.equal(net(_input(40, 56)), net(_input(40, 56)))
+
+
+def test_ignored_pixels_have_exactly_zero_gradient(net: SegmentationNet) -> None:
+    logits = torch.randn(1, CLASSES, 6, 8, requires_grad=True)
+    labels = torch.randint(0, CLASSES, (1, 6, 8))
+    labels[:, :, 4:] = 255
+    net.score_loss(logits, labels).backward()
+    assert logits.grad is not None
+    assert bool((logits.grad[..., 4:] == 0).all())
+    assert bool((logits.grad[..., :4] != 0).any())
+
+
+def test_loss_without_a_usable_pixel_is_zero_and_teaches_nothing(net: SegmentationNet) -> None:
+    net.train()
+    net.zero_grad(set_to_none=True)
+    loss = net.training_loss(_input(33, 33), torch.full((1, 33, 33), 255, dtype=torch.uint8))
+    loss.backward()
+    assert float(loss.detach()) == 0.0
+    grads = [p.grad for p in net.parameters() if p.grad is not None]
+    assert grads
+    assert all(not bool(grad.any()) for grad in grads)
+    net.zero_grad(set_to_none=True)
+
+
+def test_gradients_reach_exactly_what_the_groups_list(net: SegmentationNet) -> None:
+    net.train()
+    net.zero_grad(set_to_none=True)
+    labels = torch.randint(0, CLASSES, (1, 65, 65), generator=torch.Generator().manual_seed(1))
+    net.training_loss(_input(65, 65), labels).backward()
+    grouped = [p for group in net.parameter_groups(1.0, 1.0) for p in group["params"]]
+    assert len({id(p) for p in grouped}) == len(grouped)
+    assert {id(p) for p in grouped} == {id(p) for p in net.parameters() if p.grad is not None}
+    net.zero_grad(set_to_none=True)
+
+
+def test_frozen_normalisation_stays_frozen_through_train(net: SegmentationNet) -> None:
+    frozen = [module for module in net.modules() if isinstance(module, FrozenBatchNorm2d)]
+    before = [module.running_mean.clone() for module in frozen if module.running_mean is not None]
+    net.train()
+    with torch.no_grad():
+        net(_input(33, 47))
+    assert all(not module.training and not module.weight.requires_grad for module in frozen)
+    after = [module.running_mean for module in frozen if module.running_mean is not None]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert bool(frozen) == (net.family == "deeplabv2-resnet101")
+
+
+@pytest.mark.slow
+def test_saved_and_loaded_network_is_equal_and_other_classes_keep_the_trunk(
+    net: SegmentationNet, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("nets") / "net.pt"
+    net.eval()
+    save_checkpoint(net, path)
+    again = load_model(path)
+    assert (again.loaded.trunk, again.loaded.head, again.card.id) == ("checkpoint", "checkpoint", net.card.id)
+    state = again.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
+    other = load_model(path, classes=5)
+    path.unlink()
+    assert (other.classes, other.loaded.trunk, other.loaded.head) == (5, "checkpoint", "random")
+    assert "5" in other.loaded.note
+    for key, value in other.state_dict().items():
+        if not key.startswith(net.head_prefixes):
+            assert torch.equal(value, state[key]), key
+
+
+def test_published_multipliers_are_in_the_groups() -> None:
+    with torch.device("meta"):
+        fcn = create_model("fcn8s").parameter_groups(1e-3, 5e-4)
+        deeplab = create_model("deeplabv2-resnet101").parameter_groups(1e-3, 5e-4)
+    assert [(group["lr_scale"], group["weight_decay"]) for group in fcn] == [(1.0, 5e-4), (2.0, 0.0)]
+    assert [(group["lr_scale"], group["weight_decay"]) for group in deeplab] == [(1.0, 5e-4), (10.0, 5e-4), (20.0, 0.0)]
+    assert [group["lr"] for group in deeplab] == pytest.approx([1e-3, 1e-2, 2e-2])
+
+
+def test_deeplab_trains_four_outputs_at_the_published_sizes() -> None:
+    with torch.device("meta"):
+        model = create_model("deeplabv2-resnet101")
+        outputs = model.training_outputs(torch.zeros(1, 3, 321, 321))
+    assert [(out.logits.shape[-1], out.step) for out in outputs] == [(41, 8), (41, 8), (41, 8), (21, 16)]
+
+
+def test_labels_shrink_to_exact_pixels() -> None:
+    columns = torch.arange(321).expand(1, 321, 321)
+    assert shrunk_labels(columns, 8)[0, 0].tolist() == list(range(0, 321, 8))
+    centred = shrunk_labels(columns, 8, centred=True)[0, 0].tolist()
+    assert len(centred) == 41
+    assert centred[:3] == [3, 11, 19]
+
+
+def test_channel_option_gives_a_grey_network() -> None:
+    model = create_model("unet-small", classes=2, channels=1).eval()
+    assert model.card.preprocessing == "GRAY01"
+    with torch.inference_mode():
+        assert model(torch.zeros(1, 1, 20, 20)).shape == (1, 2, 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("nonsense", {}), ("unet", {"depth": 3}), ("unet", {"width": "64"}), ("unet", {"width": 0})]
+)
+def test_unknown_name_or_option_is_one_sentence(name: str, options: dict[str, int]) -> None:
+    with pytest.raises(ModelError):
+        create_model(name, **options)
+
+
+@pytest.mark.parametrize("classes", [0, 1, 256])
+def test_unusable_class_count_is_refused(classes: int) -> None:
+    with pytest.raises(ModelError, match="2 to 255"):
+        create_model("unet-small", classes=classes)
+
+
+def test_imagenet_vgg_fills_convolutions_and_fully_connected_layers() -> None:
+    source = torchvision.models.vgg16
+    with torch.device("meta"):
+        shapes = {key: value.shape for key, value in source(weights=None).state_dict().items()}
+    state = {key: torch.tensor(float(place)).expand(shape) for place, (key, shape) in enumerate(shapes.items(), 1)}
+    net = create_model("fcn8s", classes=2)
+    net.load_imagenet(state)
+    ours = net.state_dict()
+    for name, theirs in (("conv1_2", "features.2"), ("conv5_3", "features.28"), ("fc6", "classifier.0")):
+        assert bool((ours[f"{name}.weight"] == state[f"{theirs}.weight"][0].flatten()[0]).all())
+        assert bool((ours[f"{name}.bias"] == state[f"{theirs}.bias"][0]).all())
+    red = ours["conv1_1.weight"][0, 2, 0, 0]
+    assert float(red) == pytest.approx(1 / (255 * 0.229))
