@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segstudio.core.errors import UserError
+from segstudio.training.config import AugmentConfig, TrainConfig
+
+
+def test_settings_survive_json_and_the_disk(tmp_path: Path) -> None:
+    config = TrainConfig(model="unet-small", minutes=2.0, seed=5, augment=AugmentConfig(scale=2.0, invert=0.5))
+    config.save(tmp_path)
+
+    assert TrainConfig.load(tmp_path) == config
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_unknown_settings_of_a_later_version_are_left_aside() -> None:
+    assert TrainConfig.from_json({"seed": 4, "later": 1, "augment": {"later": 2}}).seed == 4
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{"optimizer": "magic"}, {"batch": 0}, {"crop": 8}, {"batch": "many"}, {"augment": {"scale": 0.5}}, {"steps": 0}],
+)
+def test_impossible_settings_are_refused_with_a_sentence(record: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="training setting"):
+        TrainConfig.from_json(record)
+
+
+@pytest.mark.parametrize("family", ["unet", "fcn8s", "deeplabv2-resnet101"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_family_has_defaults_that_can_work(family: str, device: str) -> None:
+    config = TrainConfig.for_family(family, device)
+
+    config.validate()
+    assert config.optimizer == ("adamw" if family == "unet" else "sgd")
+
+
+def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+
+    with pytest.raises(UserError, match="cannot be read"):
+        TrainConfig.load(tmp_path)
