@@ -1,0 +1,202 @@
+"""The messages between the window process and its workers: frozen, picklable, small; arrays go beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from segstudio.core.jobs import ErrorReport, Progress
+from segstudio.core.runs import RunResult, TrainEvent
+from segstudio.engine.devices import DeviceInfo, DeviceState
+from segstudio.refine.params import CrfParams
+
+# Above this size stored probabilities are reduced (they are a proposal's background, not the proposal).
+MAX_PROBABILITY_BYTES = 64 << 20
+
+# ---------------------------------------------------------------------------------------------- what is asked
+
+
+@dataclass(frozen=True, slots=True)
+class PredictSpec:
+    """Run the network of a card on one image.
+
+    Attributes:
+        card: Path of the card or checkpoint.
+        catalog_ids: Class ids of the catalog.
+        class_names: Names of the same classes, in the same order.
+        device: "auto", "cpu", "mps", "cuda" or "cuda:N".
+        want_probabilities: False leaves them out of the result.
+    """
+
+    card: str
+    catalog_ids: tuple[int, ...]
+    class_names: tuple[str, ...]
+    device: str = "auto"
+    want_probabilities: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RefineSpec:
+    """Refine probabilities whose channel k is class `class_ids[k]`."""
+
+    params: CrfParams
+    class_ids: tuple[int, ...]
+    backend: str = "pydensecrf"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSpec:
+    """Train as the manifest and configuration in a run folder say."""
+
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesSpec:
+    """List the devices a network can run on."""
+
+
+Spec: TypeAlias = PredictSpec | RefineSpec | TrainSpec | DevicesSpec
+
+# -------------------------------------------------------------------------------------------- what is answered
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionArrays:
+    """A prediction or refinement of one image.
+
+    Attributes:
+        labels: (H, W) uint8 class ids.
+        confidence: (H, W) uint8, the winner's probability times 255.
+        probabilities: (C, h, w) float16 with h <= H, w <= W, or None.
+        class_ids: Class of each channel of `probabilities`.
+        trained: False where the network never learnt these classes.
+        note: A sentence worth showing, or "".
+    """
+
+    labels: npt.NDArray[np.uint8]
+    confidence: npt.NDArray[np.uint8]
+    probabilities: npt.NDArray[np.float16] | None
+    class_ids: tuple[int, ...]
+    trained: bool = True
+    note: str = ""
+
+
+Result: TypeAlias = PredictionArrays | RunResult | tuple[DeviceInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker began the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """The job came further."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A training run reports a step, a validation or a note."""
+
+    event: TrainEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job is done: `PredictionArrays`, a `RunResult`, or the devices."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job failed; the report is text."""
+
+    report: ErrorReport
+
+
+@dataclass(frozen=True, slots=True)
+class WasCancelled:
+    """The job was stopped on request, or overtaken by a later one."""
+
+
+EngineEvent: TypeAlias = Started | Progressed | Trained | Finished | Failed | WasCancelled
+FINAL_EVENTS = (Finished, Failed, WasCancelled)
+
+# ------------------------------------------------------------------------------------------- inside the engine
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """An array's place inside a slot of shared memory."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A job on its way to a worker: inputs lie in the slot, and results may be put from `output` to its end."""
+
+    job: int
+    spec: object
+    slot: str | None = None
+    inputs: tuple[Region, ...] = ()
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrediction:
+    """A `PredictionArrays` whose arrays lie in the slot of its job."""
+
+    labels: Region
+    confidence: Region
+    probabilities: Region | None
+    class_ids: tuple[int, ...]
+    trained: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The job is done and its result lies in shared memory."""
+
+    prediction: StoredPrediction
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What happened to a job, from the worker."""
+
+    job: int
+    event: EngineEvent | Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker finished its imports and waits for orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The worker could not even start."""
+
+    report: ErrorReport
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The worker lives; its memory in bytes, and the device it uses."""
+
+    memory: int
+    device: DeviceState | None
+
+
+WorkerMessage: TypeAlias = Reply | Ready | Broken | Heartbeat

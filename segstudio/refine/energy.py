@@ -1,0 +1,80 @@
+"""From a network's probabilities to the unary energy of the dense CRF, with every check its engines need.
+
+The checks are not politeness: pydensecrf ends the process on several of these inputs and turns a single
+not-a-number pixel into not-a-number over most of the image.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segstudio.core.errors import UserError
+
+MIN_PROBABILITY = 1e-5
+_MAX_ENTRIES = 2**31 - 1
+
+
+def checked_image(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """The image (H, W, 3) uint8 RGB, C-contiguous and not empty.
+
+    Raises:
+        UserError: another shape or dtype.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise UserError(
+            f"The CRF cannot use an image of shape {tuple(image.shape)} and type {image.dtype}.",
+            "Give RGB as (height, width, 3) of type uint8.",
+        )
+    return np.ascontiguousarray(image)
+
+
+def checked_probabilities(probabilities: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[np.float32]:
+    """Probabilities (C, height, width) float32, C-contiguous, each pixel a distribution.
+
+    Smaller or larger inputs (C, h, w) are resampled bilinearly. A pixel with a value that is not finite or
+    negative, or without any mass, becomes uniform.
+
+    Raises:
+        UserError: not three-dimensional, empty, not a number type, or too large for 32-bit indices.
+    """
+    if probabilities.ndim != 3 or 0 in probabilities.shape or not np.issubdtype(probabilities.dtype, np.floating):
+        raise UserError(
+            f"The CRF cannot use probabilities of shape {tuple(probabilities.shape)} and type {probabilities.dtype}.",
+            "Give floating point numbers as (classes, height, width).",
+        )
+    classes = probabilities.shape[0]
+    if classes * height * width > _MAX_ENTRIES:
+        raise UserError(
+            f"An image of {width} x {height} pixels with {classes} classes is too large for the CRF.",
+            "Refine a smaller image, or use fewer classes.",
+        )
+    clean = _normalised(probabilities.astype(np.float32, order="C"))
+    if clean.shape[1:] == (height, width):
+        return clean
+    resized = np.empty((classes, height, width), dtype=np.float32)
+    for channel in range(classes):
+        cv2.resize(clean[channel], (width, height), dst=resized[channel], interpolation=cv2.INTER_LINEAR)
+    return _normalised(resized)
+
+
+def _normalised(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Divides each pixel by its sum, in place; unusable pixels become uniform."""
+    total = probabilities.sum(axis=0)
+    unusable = ~np.isfinite(total) | (total <= 0) | (probabilities.min(axis=0) < 0)
+    if unusable.any():
+        probabilities[:, unusable] = 1.0
+        total[unusable] = probabilities.shape[0]
+    probabilities /= total
+    return probabilities
+
+
+def unary_energy(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The energies -log P as (C, H*W) float32, C-contiguous and finite; P is clipped at 1e-5, pydensecrf's habit."""
+    energy = np.maximum(probabilities, np.float32(MIN_PROBABILITY))
+    np.log(energy, out=energy)
+    np.negative(energy, out=energy)
+    return energy.reshape(probabilities.shape[0], -1)

@@ -1,0 +1,81 @@
+"""The reference engine: pydensecrf, iterated from here so that it can be stopped and can report progress."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segstudio.core.errors import Cancelled
+from segstudio.core.jobs import Progress
+from segstudio.refine.energy import unary_energy
+from segstudio.refine.params import CrfParams
+
+_HOW_TO_ADD = 'Add it with: pip install "segstudio[pydensecrf]" (it needs a C compiler and Python 3.11 or 3.12).'
+
+
+def unavailable_reason() -> str | None:
+    """None where pydensecrf can be used, else one sentence with how to add it."""
+    try:
+        import pydensecrf.densecrf  # noqa: F401
+    except ImportError:
+        if sys.version_info >= (3, 13):
+            version = platform.python_version()
+            return f"pydensecrf is not installed and cannot be built for Python {version}. {_HOW_TO_ADD}"
+        return f"pydensecrf is not installed. {_HOW_TO_ADD}"
+    return None
+
+
+def minimise(
+    image: npt.NDArray[np.uint8],
+    probabilities: npt.NDArray[np.float32],
+    params: CrfParams,
+    *,
+    progress: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+) -> npt.NDArray[np.float32]:
+    """The mean-field distribution (C, H, W) float32 of checked input of the same height and width.
+
+    Raises:
+        Cancelled: `cancelled` said so before the first or between two iterations.
+    """
+    classes, height, width = probabilities.shape
+    crf = _prepared(image, probabilities, params)
+    if cancelled():
+        raise Cancelled
+    current, scratch_a, scratch_b = crf.startInference()
+    for iteration in range(params.iterations):
+        if cancelled():
+            raise Cancelled
+        # A step on a large image takes seconds; the first also builds the lattices, hence the early report.
+        progress(Progress(iteration / params.iterations, f"CRF iteration {iteration + 1} of {params.iterations}"))
+        crf.stepInference(current, scratch_a, scratch_b)
+    progress(Progress(1.0, "CRF done"))
+    # Copied: the result is a Fortran-ordered view into memory that belongs to the library.
+    result: npt.NDArray[np.float32] = np.array(current, dtype=np.float32, order="C", copy=True)
+    return result.reshape(classes, height, width)
+
+
+def _prepared(image: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.float32], params: CrfParams) -> Any:
+    """A pydensecrf model with unary and both kernels set (a kernel of weight zero is left out: same energy)."""
+    from pydensecrf import densecrf
+
+    classes, height, width = probabilities.shape
+    crf = densecrf.DenseCRF2D(width, height, classes)
+    crf.setUnaryEnergy(unary_energy(probabilities))
+    if params.spatial_weight > 0:
+        crf.addPairwiseGaussian(sxy=float(params.spatial_xy), compat=float(params.spatial_weight))
+    if params.bilateral_weight > 0:
+        if not image.flags.writeable:  # the library asks for a writable buffer although it only reads
+            image = image.copy()
+        crf.addPairwiseBilateral(
+            sxy=float(params.bilateral_xy),
+            srgb=float(params.bilateral_rgb),
+            rgbim=image,
+            compat=float(params.bilateral_weight),
+        )
+    return crf
