@@ -1,0 +1,104 @@
+"""Decodes images in the background and keeps the next ones ready."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from segstudio.core.errors import ImageError
+from segstudio.core.events import Change
+from segstudio.core.jobs import CancelToken
+from segstudio.core.segmentmap import SegmentMap
+from segstudio.imaging.decode import Picture, read_image
+from segstudio.services.annotating import Annotator
+
+if TYPE_CHECKING:
+    from segstudio.services.workspace import Workspace
+
+_CACHE_BYTES: Final = 256 << 20
+
+Arrived = Callable[["Annotator | ImageError"], None]
+
+
+class PictureLoader:
+    """Turns image ids into annotators. `load` and `prefetch` on the owner's thread, decoding on a task's."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._ready: OrderedDict[int, Picture] = OrderedDict()
+        self._loading: CancelToken | None = None
+
+    def load(self, image_id: int, arrived: Arrived) -> None:
+        """Gives `arrived` the annotator of an image, or the sentence why it cannot be shown; the newest call wins."""
+        if self._loading is not None:
+            self._loading.cancel()
+        workspace = self._workspace
+        item = workspace.item(image_id)
+        cached = self._ready.get(image_id)
+
+        def work(token: CancelToken) -> tuple[Picture, SegmentMap | None]:
+            picture = cached or read_image(item.path)
+            token.raise_if_cancelled()
+            return picture, workspace.project.load_map(image_id)
+
+        def done(result: tuple[Picture, SegmentMap | None]) -> None:
+            picture, segment_map = result
+            self._keep(image_id, picture)
+            try:
+                arrived(self._annotator(image_id, picture, segment_map))
+            except ImageError as error:
+                arrived(error)
+
+        def failed(error: BaseException) -> None:
+            if isinstance(error, ImageError):
+                workspace.project.set_image_info(image_id, width=None, height=None, problem=error.message)
+                arrived(error)
+            else:
+                workspace.report(error)
+
+        self._loading = workspace.tasks.run(work, done, failed)
+
+    def prefetch(self, image_ids: list[int]) -> None:
+        """Decodes images that will probably be asked for next; failures wait until they are."""
+        for image_id in image_ids:
+            if image_id in self._ready:
+                continue
+            path = self._workspace.item(image_id).path
+            self._workspace.tasks.run(partial(_read, path), partial(self._keep, image_id), lambda _error: None)
+
+    def _annotator(self, image_id: int, picture: Picture, segment_map: SegmentMap | None) -> Annotator:
+        workspace = self._workspace
+        height, width = picture.rgb.shape[:2]
+        item = workspace.item(image_id)
+        known = (item.width, item.height, item.problem, item.note)
+        if known != (width, height, None, picture.note):
+            workspace.project.set_image_info(image_id, width=width, height=height, note=picture.note)
+            workspace.emit(Change.STATUS, image_id)
+        item = workspace.refresh_item(image_id)
+        if segment_map is not None and segment_map.shape != (height, width):
+            raise ImageError(
+                f"{item.name} is now {width} x {height} pixels, but its labels were made for "
+                f"{segment_map.width} x {segment_map.height}.",
+                "Put the old image file back; the labels are kept.",
+            )
+        return Annotator(
+            item,
+            picture.rgb,
+            segment_map or SegmentMap.empty(height, width),
+            catalog=lambda: workspace.catalog,
+            on_edit=workspace.edited,
+            history=workspace.kept_history(image_id, item.revision),
+        )
+
+    def _keep(self, image_id: int, picture: Picture) -> None:
+        self._ready[image_id] = picture
+        self._ready.move_to_end(image_id)
+        while len(self._ready) > 1 and sum(p.rgb.nbytes for p in self._ready.values()) > _CACHE_BYTES:
+            self._ready.popitem(last=False)
+
+
+def _read(path: Path, _token: CancelToken) -> Picture:
+    return read_image(path)
