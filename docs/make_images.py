@@ -1,0 +1,116 @@
+"""Makes the pictures of `docs/images` from the real window on the demo project.
+
+Run it from the repository root: `uv run python docs/make_images.py [FOLDER]`. Without a screen it draws offscreen.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6.QtCore import QCoreApplication, QEventLoop
+from PySide6.QtWidgets import QApplication
+
+from segstudio.core.items import Status
+from segstudio.core.settings import Settings
+from segstudio.gui.app import make_application, make_window
+from segstudio.gui.main_window import MainWindow
+from segstudio.gui.theme import Mode, ThemeManager
+
+_SIZE = (1440, 900)
+_STEP_S = 0.02
+_STARTUP_S = 180.0
+_TRAINING_MINUTES = 1.0
+
+
+def wait(done: Callable[[], bool], seconds: float) -> bool:
+    """Handle events until `done()`; False where it did not happen in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
+        if done():
+            return True
+        time.sleep(_STEP_S)
+    return False
+
+
+def settle(seconds: float = 0.5) -> None:
+    """Handle events for a while."""
+    wait(lambda: False, seconds)
+
+
+def save(window: MainWindow, folder: Path, name: str) -> None:
+    """Write one picture."""
+    settle()
+    path = folder / f"{name}.png"
+    window.grab().save(str(path))
+    print(path)
+
+
+def both(window: MainWindow, themes: ThemeManager, folder: Path, name: str) -> None:
+    """Write a picture in both themes; the dark one stays."""
+    for mode in (Mode.LIGHT, Mode.DARK):
+        themes.set_mode(mode)
+        save(window, folder, f"{name}-{mode.value}")
+
+
+def propose(window: MainWindow) -> None:
+    """Wait for the proposal of the image shown, asking for it where nobody did."""
+    workspace = window.workbench_workspace
+    assert workspace is not None
+    wait(lambda: workspace.current is not None, 20)
+    if not workspace.predicting.busy:
+        workspace.predicting.predict_current()
+    found = wait(lambda: workspace.current is not None and workspace.current.prediction is not None, _STARTUP_S)
+    if not found:
+        print("no proposal came; the pictures show none", file=sys.stderr)
+
+
+def train(window: MainWindow) -> None:
+    """Train for a while, until the plot has something to show."""
+    workspace = window.workbench_workspace
+    assert workspace is not None
+    workspace.finetuning.start(minutes=_TRAINING_MINUTES)
+    wait(lambda: len(workspace.finetuning.state.validations) >= 3 or not workspace.finetuning.running, _STARTUP_S)
+    window.workbench.side.show_section("training")
+
+
+def main() -> int:
+    """Make every picture; returns the exit code."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["SEGSTUDIO_HOME"] = home
+        settings = Settings()
+        settings.set("tour_seen", True)
+        app, themes = make_application(settings)
+        window = make_window(app, themes, settings)
+        window.resize(*_SIZE)
+        window.show()
+        both(window, themes, folder, "welcome")
+        if not window.open_demo():
+            return 1
+        propose(window)
+        both(window, themes, folder, "main")
+        workspace = window.workbench_workspace
+        assert workspace is not None
+        if any(item.status is Status.REVIEWED for item in workspace.images):
+            train(window)
+            save(window, folder, "training")
+            workspace.finetuning.stop()
+            wait(lambda: not workspace.finetuning.running, 60)
+        window.close()
+        window.shut_down()
+    return 0
+
+
+if __name__ == "__main__":
+    QApplication.setQuitOnLastWindowClosed(False)
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The canvas: one image, its labels and the tool in hand, drawn in tiles."""

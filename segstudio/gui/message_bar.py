@@ -1,0 +1,103 @@
+"""The strip under the tool bar where the program speaks: one message, what to do about it, at most one action."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
+
+from segstudio.gui import icons, theme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LEVELS: Final = ("info", "success", "warning", "error")
+_SHOW_MS: Final = {"info": 6000, "success": 6000, "warning": 0, "error": 0}
+_HISTORY: Final = 50
+
+
+class MessageBar(QFrame):
+    """Shows the newest message; information leaves by itself, warnings and errors stay until closed."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("message")
+        self.history: deque[tuple[str, str, str]] = deque(maxlen=_HISTORY)
+        self._level = "info"
+        self._action: Callable[[], object] | None = None
+        self._timer = QTimer(self, singleShot=True)
+        self._timer.timeout.connect(self.hide)
+        self._build()
+        self.hide()
+        theme.manager().changed.connect(self._refresh_icon)
+
+    def _build(self) -> None:
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(16, 8, 8, 8)
+        layout.setSpacing(12)
+        self._icon = QLabel(self)
+        self._text = QLabel(self)
+        self._text.setTextFormat(Qt.TextFormat.PlainText)
+        self._text.setWordWrap(True)
+        self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._button = QPushButton(self)
+        self._button.setAccessibleName("What the message offers")
+        self._button.clicked.connect(self._act)
+        self._close = QToolButton(self)
+        self._close.setIcon(icons.icon("close"))
+        self._close.setIconSize(QSize(16, 16))
+        self._close.setAutoRaise(True)
+        self._close.setToolTip("Close message")
+        self._close.setAccessibleName("Close message")
+        self._close.clicked.connect(self.hide)
+        layout.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignVCenter)
+        layout.addWidget(self._text, 1)
+        layout.addWidget(self._button)
+        layout.addWidget(self._close)
+
+    @property
+    def text(self) -> str:
+        """The sentence shown, with its hint; "" while hidden."""
+        return self._text.text() if not self.isHidden() else ""
+
+    @property
+    def level(self) -> str:
+        """One of LEVELS."""
+        return self._level
+
+    def show_message(
+        self, level: str, text: str, hint: str = "", *, action: tuple[str, Callable[[], object]] | None = None
+    ) -> None:
+        """Show a message in place of the one before; `action` is a button's label and what it does."""
+        if level not in LEVELS:
+            level = "info"
+        self.history.append((level, text, hint))
+        self._level = level
+        self._action = action[1] if action is not None else None
+        self._text.setText(f"{text} {hint}".strip())
+        self.setAccessibleName(f"{level}: {text} {hint}".strip())
+        self._button.setVisible(action is not None)
+        if action is not None:
+            self._button.setText(action[0])
+            self._button.setAccessibleName(action[0])
+        self.setProperty("level", level)
+        self.style().unpolish(self)
+        self.style().polish(self)
+        self._refresh_icon()
+        self.show()
+        duration = _SHOW_MS[level]
+        if duration and action is None:
+            self._timer.start(duration)
+        else:
+            self._timer.stop()
+
+    def _refresh_icon(self) -> None:
+        self._icon.setPixmap(icons.pixmap(self._level, 18, self._level, ratio=self.devicePixelRatioF()))
+
+    def _act(self) -> None:
+        self.hide()
+        if self._action is not None:
+            self._action()

@@ -1,0 +1,111 @@
+"""The right column: classes, then model, proposal, refinement and training as sections that fold away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+
+from segstudio.gui.panels.classes import ClassesPanel
+from segstudio.gui.section import Section
+
+if TYPE_CHECKING:
+    from segstudio.core.settings import Settings
+    from segstudio.gui.panels.common import Panel
+    from segstudio.gui.panels.model import ModelPanel
+    from segstudio.gui.panels.proposal import ProposalPanel
+    from segstudio.services.workspace import Workspace
+
+_OPEN_KEY: Final = "open_sections"
+_OPEN_AT_FIRST: Final = ("classes", "model", "proposal", "training")
+
+
+class SideColumn(QScrollArea):
+    """All sections in one scrolling column; which are open is remembered.
+
+    Only the classes are there at once. The other panels have many controls, so they are made once the first image is
+    drawn (`complete`), or earlier where somebody asks for one.
+    """
+
+    models_asked = Signal()
+    accept_brush_asked = Signal()
+
+    def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._settings = settings
+        self._workspace: Workspace | None = None
+        self._panels: dict[str, Panel] = {}
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._inner = QWidget(self)
+        self._inner.setObjectName("side")
+        self._inner.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._column = QVBoxLayout(self._inner)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
+        self._column.addStretch(1)
+        self._open = settings.get(_OPEN_KEY, list(_OPEN_AT_FIRST))
+        self.sections: dict[str, Section] = {}
+        self.classes = ClassesPanel(self._inner)
+        self._add("classes", "Classes", self.classes)
+        self.setWidget(self._inner)
+
+    def complete(self) -> dict[str, Panel]:
+        """Every panel besides the classes, by name; made on first use."""
+        if not self._panels:
+            from segstudio.gui.panels.model import ModelPanel
+            from segstudio.gui.panels.proposal import ProposalPanel
+            from segstudio.gui.panels.refine import RefinePanel
+            from segstudio.gui.panels.training import TrainingPanel
+
+            inner = self._inner
+            model, proposal = ModelPanel(inner), ProposalPanel(inner)
+            self._panels = {
+                "model": model,
+                "proposal": proposal,
+                "refine": RefinePanel(inner),
+                "training": TrainingPanel(inner),
+            }
+            titles = {"model": "Model", "proposal": "Proposal", "refine": "Refine edges", "training": "Training"}
+            for name, panel in self._panels.items():
+                self._add(name, titles[name], panel)
+                panel.set_workspace(self._workspace)
+            self._connect(model, proposal)
+        return self._panels
+
+    def _connect(self, model: ModelPanel, proposal: ProposalPanel) -> None:
+        """Panels do not know each other: what one asks for, the column passes on."""
+        model.models_requested.connect(self.models_asked)
+        proposal.accept_brush_requested.connect(self.accept_brush_asked)
+        proposal.class_chosen.connect(self.classes.set_current_class)
+        self.classes.class_chosen.connect(proposal.set_active_class)
+        proposal.set_active_class(self.classes.current_class())
+
+    def set_workspace(self, workspace: Workspace | None) -> None:
+        """Show another project, or none."""
+        self._workspace = workspace
+        for panel in self._panels.values():
+            panel.set_workspace(workspace)
+
+    def show_section(self, name: str) -> QWidget:
+        """Unfold a section, bring it into view and return it."""
+        self.complete()
+        section = self.sections[name]
+        section.set_open(True)
+        self._inner.adjustSize()
+        self.ensureWidgetVisible(section)
+        return section
+
+    def _add(self, name: str, title: str, panel: QWidget) -> None:
+        section = Section(title, panel, self._inner)
+        section.set_open(name in self._open)
+        section.toggled.connect(self._remember)
+        self.sections[name] = section
+        self._column.insertWidget(self._column.count() - 1, section)
+
+    def _remember(self) -> None:
+        later = set(self._open) - set(self.sections)
+        self._open = [name for name, section in self.sections.items() if section.is_open] + sorted(later)
+        self._settings.set(_OPEN_KEY, self._open)

@@ -1,0 +1,1 @@
+"""Tools that change the segment map by mouse; each knows only what `base` and `stroke` offer."""

@@ -1,0 +1,111 @@
+"""The model panel calls the services and shows their state."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+
+from segstudio.core.events import Change
+from segstudio.core.jobs import JobState
+from segstudio.gui.panels.model import ModelPanel
+from segstudio.services.jobboard import JobRecord
+
+
+@pytest.fixture
+def panel(qtbot, workspace):
+    widget = ModelPanel()
+    qtbot.addWidget(widget)
+    widget.set_workspace(workspace)
+    widget.show()
+    return widget
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_buttons_ask_for_proposals(qtbot, panel, workspace):
+    click(qtbot, panel.propose_button)
+    click(qtbot, panel.all_button)
+    assert workspace.calls == [("predict_current",), ("predict_all",)]
+
+
+def test_choosing_a_network_puts_it_to_use_once(panel, workspace):
+    panel.network.setCurrentIndex(1)
+    panel.network.activated.emit(1)
+    panel.network.activated.emit(1)
+    assert workspace.calls == [("use", "fcn8s")]
+
+
+def test_a_refused_network_shows_one_sentence_and_the_old_choice(panel, workspace):
+    workspace.models.refuse = "The weights of FCN-8s are missing."
+    panel.network.setCurrentIndex(1)
+    panel.network.activated.emit(1)
+    assert panel.error.text() == "The weights of FCN-8s are missing." and panel.error.isVisible()
+    assert panel.network.currentData() == "run-3"
+
+
+def test_choosing_a_device_asks_the_service(panel, workspace):
+    index = panel.device.findData("cpu")
+    panel.device.setCurrentIndex(index)
+    panel.device.activated.emit(index)
+    assert workspace.calls == [("set_device", "cpu")]
+
+
+def test_a_device_named_elsewhere_is_shown(panel, workspace):
+    workspace.predicting.device = "cuda:1"
+    workspace.emit(Change.SETTINGS)
+    assert panel.device.currentText() == "cuda:1"
+
+
+def test_the_toggle_switches_automatic_proposals(qtbot, panel, workspace):
+    panel.auto.click()
+    assert workspace.calls == [("set_auto", False)]
+
+
+def test_busy_shows_progress_and_cancel_and_blocks_another_proposal(qtbot, panel, workspace):
+    workspace.predicting.busy = True
+    workspace.jobs.records = [JobRecord(1, "Proposing for 12 images", JobState.RUNNING, 0.4, "5 of 12", True)]
+    workspace.emit(Change.JOBS)
+    assert panel.progress.isVisible() and panel.progress.value() == 400
+    assert panel.progress_text.text() == "5 of 12"
+    assert not panel.propose_button.isEnabled()
+    panel.propose()
+    click(qtbot, panel.cancel_button)
+    assert workspace.calls == [("cancel_predicting",)]
+
+
+def test_the_line_says_whether_the_model_has_learnt(panel, workspace):
+    assert panel.learnt.text() == "Trained on your classes, mean IoU 0.81."
+    assert panel.network.itemText(0).endswith("trained")
+    workspace.models.active = workspace.models.known[1].card
+    workspace.emit(Change.MODELS)
+    assert "random" in panel.learnt.text() and panel.learnt.property("role") == "warning"
+
+
+def test_going_back_needs_a_previous_model(qtbot, panel, workspace):
+    assert not panel.back_button.isEnabled()
+    workspace.models.previous = workspace.models.known[1].card
+    workspace.emit(Change.MODELS)
+    click(qtbot, panel.back_button)
+    assert workspace.calls == [("go_back",)]
+
+
+def test_without_a_project_it_is_disabled_and_follows_nothing(panel, workspace):
+    panel.set_workspace(None)
+    workspace.predicting.busy = True
+    workspace.emit(Change.JOBS)
+    assert not panel.isEnabled() and panel.network.count() == 0
+
+
+def test_without_an_image_there_is_nothing_to_propose_for(panel, workspace):
+    workspace.current = None
+    workspace.emit(Change.CURRENT)
+    panel.propose()
+    assert not panel.propose_button.isEnabled() and workspace.calls == []
+
+
+def test_changes_of_pixels_do_not_refresh_the_panel(panel, workspace):
+    workspace.predicting.busy = True
+    workspace.emit(Change.PIXELS)
+    assert not panel.progress.isVisible()
