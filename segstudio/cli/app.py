@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+import segstudio
 from segstudio.cli import (
     demo,
     evaluate,
@@ -19,7 +20,7 @@ from segstudio.cli import (
     refine,
     train,
 )
-from segstudio.cli.console import err
+from segstudio.cli.console import err, out
 from segstudio.core.errors import Cancelled, UserError
 
 _INTERRUPTED = 130
@@ -46,6 +47,16 @@ COMMANDS: dict[str, Any] = {
     "refine": refine.command,
     "info": info.command,
 }
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    *, version: Annotated[bool, typer.Option("--version", help="Say the version and stop.", is_eager=True)] = False
+) -> None:
+    if version:
+        out.print(f"segstudio {segstudio.__version__}")
+        raise typer.Exit
+
 
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

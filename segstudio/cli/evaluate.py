@@ -83,7 +83,8 @@ def _truth(project: Project, item: ImageItem) -> npt.NDArray[np.uint8]:
 
 def _print(result: Evaluation) -> None:
     figures = result.to_json()
-    out.print(f"{figures['images']} images, {figures['pixels']:,} labelled pixels")
+    images = f"{figures['images']} image{'' if figures['images'] == 1 else 's'}"
+    out.print(f"{images}, {figures['pixels']:,} labelled pixels")
     for row in figures["classes"]:
         iou = "absent" if row["iou"] is None else f"{row['iou']:.4f}"
         out.print(f"  {row['name']:<24} IoU {iou}", markup=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segstudio.cli.console import err, out
+from segstudio.cli.console import out
 from segstudio.project.project import Project
 from segstudio.services.importing import import_project
 
@@ -24,7 +24,5 @@ def command(
     """
     with Project.open(project.expanduser().absolute()) as opened:
         report = import_project(opened, opened.catalog, format, source.expanduser().absolute())
-    for sentence in report.refused:
-        err.print(sentence, markup=False)
     out.print(report.sentence, markup=False)
     return 0

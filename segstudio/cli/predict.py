@@ -20,7 +20,7 @@ from segstudio.project.project import Project
 from segstudio.refine.params import CrfParams
 from segstudio.services.batch import class_set, predict_images
 from segstudio.services.models import card_folders, project_card
-from segstudio.services.opening import is_project
+from segstudio.services.opening import PROJECT_SUFFIX, is_project
 from segstudio.services.proposals import ProposalStore
 
 
@@ -38,8 +38,9 @@ def command(
     Example: segstudio predict street.segstudio --model unet --out predictions
     """
     params = CrfParams() if crf else None
-    if len(sources) == 1 and is_project(sources[0]):
-        return _project(sources[0], model, params, target, device, with_scores=probabilities)
+    project = _project_path(sources)
+    if project is not None:
+        return _project(project, model, params, target, device, with_scores=probabilities)
     if model is None or target is None:
         raise typer.BadParameter("images need --model and --out")
     card = find_card(model, [f for f in card_folders() if f.is_dir()])
@@ -50,7 +51,7 @@ def command(
 def _project(
     path: Path, model: str | None, crf: CrfParams | None, target: Path | None, device: str, *, with_scores: bool
 ) -> int:
-    with engine() as running, Project.open(path.expanduser().absolute()) as project:
+    with engine() as running, Project.open(path) as project:
         card = project_card(project, model)
         _warn_untrained(card, project.catalog.sorted_names)
         items = [i for i in project.images() if target is not None or i.status is not Status.REVIEWED]
@@ -111,6 +112,15 @@ class _Writer:
                 np.save(place.with_suffix(".npy"), result.probabilities)
         except OSError as error:
             raise UserError(f"{place} cannot be written ({error.strerror}).", "Choose another --out folder.") from error
+
+
+def _project_path(sources: list[Path]) -> Path | None:
+    """The project a person named, with or without its suffix; None where they named images."""
+    if len(sources) != 1:
+        return None
+    source = sources[0].expanduser().absolute()
+    named = source.with_name(source.name + PROJECT_SUFFIX)
+    return next((path for path in (source, named) if is_project(path)), None)
 
 
 def _images(sources: list[Path]) -> dict[Path, Path]:

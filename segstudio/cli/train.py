@@ -22,8 +22,8 @@ def command(
     project: Annotated[Path, typer.Argument(help="The project.")],
     *,
     model: Annotated[str | None, typer.Option(help="Card id or path to start from; default: the one in use.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.05, help="Stop after so many minutes.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     json: Annotated[Path | None, typer.Option("--json", help="Write the figures to a file; - for the screen.")] = None,
 ) -> int:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from segstudio.services.engines import Engine
 
 PROFILE_VARIABLE: Final = "SEGSTUDIO_PROFILE_START"
+"""Names a file for time stamps of the start (benchmarks, the smoke test of the wheel)."""
+QUIT_VARIABLE: Final = "SEGSTUDIO_QUIT_AFTER_FIRST_IMAGE"
+"""Set to 1: the program ends by itself once the first image is drawn (the smoke test of the wheel)."""
 
 
 def make_application(settings: Settings) -> tuple[QApplication, theme.ThemeManager]:
@@ -34,6 +37,13 @@ def make_application(settings: Settings) -> tuple[QApplication, theme.ThemeManag
     QCoreApplication.setApplicationName("SegStudio")
     app.setApplicationDisplayName("")
     return app, theme.install(app, settings)
+
+
+def has_screen() -> bool:
+    """False where Qt would abort the process for want of a display server (Linux without X and Wayland)."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
 
 
 def make_window(
@@ -52,8 +62,18 @@ def make_window(
     return MainWindow(opener=opener, dispatcher=dispatcher, settings=settings, themes=themes)
 
 
-def run(path: Path | None, *, demo: bool = False, device: str = "auto", engine: Engine | None = None) -> int:
+def run(
+    path: Path | None,
+    *,
+    demo: bool = False,
+    fresh_demo: bool = False,
+    device: str = "auto",
+    engine: Engine | None = None,
+) -> int:
     """Show the window on a path, the demo or the welcome page, until it is closed; returns the exit code."""
+    if not has_screen():
+        sys.stderr.write("segstudio: there is no screen to show a window on; the commands work without one.\n")
+        return 1
     settings = Settings()
     app, themes = make_application(settings)
     window = make_window(app, themes, settings, device=device, engine=engine)
@@ -63,7 +83,7 @@ def run(path: Path | None, *, demo: bool = False, device: str = "auto", engine: 
         if path is not None:
             window.open_path(path)
         elif demo:
-            window.open_demo()
+            window.open_demo(fresh=fresh_demo)
         window.show()
         profile.shown()
         return app.exec()
@@ -95,6 +115,8 @@ class _Profile:
         self._timer.stop()
         self._window.workbench.canvas.repaint()
         self._write("first_image_drawn")
+        if os.environ.get(QUIT_VARIABLE) == "1":
+            self._window.close()
 
     def _write(self, name: str) -> None:
         if self._path:

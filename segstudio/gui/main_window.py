@@ -117,9 +117,9 @@ class MainWindow(QMainWindow):
         """Open a project, a folder or an image; on failure the message bar says why and nothing else changes."""
         return self._open(lambda: self._opener.open(Path(path)))
 
-    def open_demo(self) -> bool:
+    def open_demo(self, *, fresh: bool = False) -> bool:
         """Open the sample project, with the tour the first time."""
-        opened = self._open(self._opener.demo)
+        opened = self._open(lambda: self._opener.demo(fresh=fresh))
         if opened and not self.settings.get(_TOUR_KEY, False):
             # The first step talks about the proposal, so it waits for one, but not for ever.
             self._tour_waits = True

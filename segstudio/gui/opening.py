@@ -60,8 +60,8 @@ class Opener:
         self._settings.add_recent(project.path)
         return self._ready(Workspace(project, self.engine, self._dispatcher, self._settings))
 
-    def demo(self) -> Workspace:
-        """A workspace on the sample project.
+    def demo(self, *, fresh: bool = False) -> Workspace:
+        """A workspace on the sample project; with `fresh` on a new one beside the old.
 
         Raises:
             UserError: The sample project cannot be made.
@@ -69,7 +69,7 @@ class Opener:
         from segstudio.services.demo import open_demo
         from segstudio.services.workspace import Workspace
 
-        project = open_demo()
+        project = open_demo(fresh=fresh)
         self._settings.add_recent(project.path)
         return self._ready(Workspace(project, self.engine, self._dispatcher, self._settings))
 

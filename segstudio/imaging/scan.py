@@ -44,8 +44,7 @@ def find_images(folder: Path) -> FolderScan:
         try:
             files, folders = _list_folder(current, seen)
         except OSError as error:
-            reason = error.strerror or str(error)
-            problems.append(f"The folder {Path(current).name} cannot be read ({reason}).")
+            problems.append(unreadable(Path(current), error))
             continue
         # A Path built from folder and name skips parsing the long common part again.
         parent = Path(current)
@@ -53,6 +52,11 @@ def find_images(folder: Path) -> FolderScan:
         # The stack hands out the last first.
         pending.extend(os.path.join(current, name) for name in sorted(folders, key=natural_key, reverse=True))  # noqa: PTH118
     return FolderScan(paths, problems)
+
+
+def unreadable(folder: Path, error: OSError) -> str:
+    """The sentence for a folder that cannot be listed."""
+    return f"The folder {folder.name} cannot be read ({error.strerror or error})."
 
 
 def _list_folder(folder: str, seen: set[str]) -> tuple[list[str], list[str]]:
@@ -64,11 +68,19 @@ def _list_folder(folder: str, seen: set[str]) -> tuple[list[str], list[str]]:
             if name.startswith("."):
                 continue
             # The suffix first: most entries are images, and is_dir() costs a call each.
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not entry.is_dir():  # noqa: PTH122
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not _is_folder(entry):  # noqa: PTH122
                 files.append(name)
-            elif entry.is_dir() and not name.endswith(_PROJECT_SUFFIX) and _is_new(entry, seen):
+            elif _is_folder(entry) and not name.endswith(_PROJECT_SUFFIX) and _is_new(entry, seen):
                 folders.append(name)
     return files, folders
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """False also for a link nobody can follow: it must not take the folder it lies in with it."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_new(entry: os.DirEntry[str], seen: set[str]) -> bool:

@@ -107,12 +107,20 @@ def mark_missing(connection: sqlite3.Connection, project: Path, present: Collect
     changes = []
     for image_id, root_id, path, gone in connection.execute("SELECT id, root_id, path, gone FROM image").fetchall():
         full = _join(folders[root_id], from_column(path))
-        missing = _key(full) not in keys and not Path(full).is_file()
+        missing = _key(full) not in keys and _is_missing(full)
         if missing != bool(gone):
             changes.append((missing, image_id))
     connection.executemany("UPDATE image SET gone = ? WHERE id = ?", changes)
     lost = sum(missing for missing, _ in changes)
     return lost, len(changes) - lost
+
+
+def _is_missing(path: str) -> bool:
+    """False where nobody may look: the file may well be there, and opening it says why it cannot be read."""
+    try:
+        return not Path(path).is_file()
+    except OSError:
+        return False
 
 
 def write_image_info(

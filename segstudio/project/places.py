@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segstudio.core.errors import ProjectError
-from segstudio.imaging.scan import find_images
+from segstudio.imaging.scan import find_images, unreadable
 from segstudio.project.schema import DATABASE_NAME, SUFFIX
 
 
@@ -25,21 +25,31 @@ def scan_folder(folder: Path, *, must_hold: bool = False) -> Scan:
     """The images below a folder; none where it is gone.
 
     Raises:
-        ProjectError: With `must_hold`, where there is no such folder or no image in it.
+        ProjectError: With `must_hold`, where there is no such folder, none that can be read, or no image in it.
     """
     place = Path(os.path.abspath(folder))  # noqa: PTH100 - keeps links as the person wrote them
-    if not place.is_dir():
-        if must_hold:
-            raise ProjectError(f"There is no folder {place}.", "Check the path.")
-        return Scan(str(place), [], (f"The folder {place} is gone.",))
+    try:
+        there = place.is_dir()
+    except OSError as error:
+        return _unreadable(place, unreadable(place, error), error, must_hold=must_hold)
+    if not there:
+        return _unreadable(place, f"The folder {place} is gone.", None, must_hold=must_hold)
     found = find_images(place)
     if must_hold and not found.paths:
-        reason = f" {found.problems[0]}" if found.problems else ""
+        if found.problems:
+            raise ProjectError(found.problems[0], "Change its permissions, or choose another folder.")
         raise ProjectError(
-            f"There is no image in the folder {place}.{reason}",
-            "Choose a folder of PNG, JPEG, TIFF, BMP or WebP files.",
+            f"There is no image in the folder {place}.", "Choose a folder of PNG, JPEG, TIFF, BMP or WebP files."
         )
     return Scan(str(place), [os.fspath(path) for path in found.paths], tuple(found.problems))
+
+
+def _unreadable(place: Path, sentence: str, error: OSError | None, *, must_hold: bool) -> Scan:
+    if not must_hold:
+        return Scan(str(place), [], (sentence,))
+    if error is None:
+        raise ProjectError(f"There is no folder {place}.", "Check the path.")
+    raise ProjectError(sentence, "Change its permissions, or choose another folder.") from error
 
 
 def project_folder(path: Path) -> Path:

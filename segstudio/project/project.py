@@ -32,7 +32,8 @@ class Project:
     """An open project.
 
     Each method runs on the store thread and returns when it is done; `post` does not wait. SQLite's refusals
-    (full disk, read-only folder, damaged file) arrive as `ProjectError` with one sentence.
+    (full disk, read-only folder, damaged file) arrive as `ProjectError` with one sentence. `scan_problems` holds a
+    sentence for each folder that the last look for images could not read.
     """
 
     def __init__(self, path: Path, store: Store, lock: ProjectLock) -> None:
@@ -43,6 +44,7 @@ class Project:
         self._journal = journal.Journal()
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encode maps")
         self._closed = False
+        self.scan_problems: tuple[str, ...] = ()
         self._catalog = store.run(classes.read_catalog)
 
     # --- life ---
@@ -186,7 +188,7 @@ class Project:
         """Adds new files of the project's folders, marks those that are gone, unmarks those that are back."""
         scans = [places.scan_folder(Path(root.folder)) for root in self._roots() if root.watched]
         found = [path for scan in scans for path in scan.paths]
-        problems = tuple(sentence for scan in scans for sentence in scan.problems)
+        problems = self.scan_problems = tuple(sentence for scan in scans for sentence in scan.problems)
 
         def work(connection: sqlite3.Connection) -> ScanResult:
             added = images.insert_images(connection, self._path, found)
@@ -353,6 +355,8 @@ class Project:
         return self._store.run(lambda c: roots.read_roots(c, self._path))
 
     def _add(self, scan: places.Scan, *, watch: bool) -> ScanResult:
+        self.scan_problems = scan.problems
+
         def work(connection: sqlite3.Connection) -> ScanResult:
             if watch:
                 images.watch_folder(connection, self._path, scan.folder)

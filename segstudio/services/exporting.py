@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segstudio.core.catalog import Catalog
-from segstudio.core.errors import FormatError
+from segstudio.core.errors import FormatError, ImageError
 from segstudio.core.items import ImageItem, Status
 from segstudio.core.jobs import CancelToken, JobState, Progress
 from segstudio.core.segmentmap import SegmentMap
@@ -66,6 +67,11 @@ def _labelled(project: Project, item: ImageItem) -> LabelledImage:
     if width is None or height is None:
         info = probe(item.path)
         width, height = info.width, info.height
+    elif item.problem is not None:
+        # Maybe replaced by an image of another size: then the labels do not fit, and the exporter says so.
+        with suppress(ImageError):
+            info = probe(item.path)
+            width, height = info.width, info.height
     return LabelledImage(name=item.name, path=item.path, load=load, width=width, height=height, split=str(item.split))
 
 

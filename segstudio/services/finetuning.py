@@ -123,7 +123,7 @@ class FinetuningService:
         workspace.saver.save_now()
         card = workspace.models.active
         config = replace(
-            TrainConfig.for_family(card.family),
+            TrainConfig.for_family(card.family, workspace.predicting.device_kind),
             model=card.id,
             minutes=minutes,
             steps=steps,

@@ -37,7 +37,9 @@ class ImportReport:
         text = f"Labels of {self.images} image{'s' if self.images != 1 else ''} imported."
         if self.unmatched:
             text += f" {len(self.unmatched)} labels match no image ({', '.join(self.unmatched[:_NAMED])})."
-        return " ".join([text, *self.refused[:_NAMED], *self.warnings])
+        rest = len(self.refused) - _NAMED
+        more = [f"{rest} more labels were refused."] if rest > 0 else []
+        return " ".join([text, *self.refused[:_NAMED], *more, *self.warnings])
 
 
 def import_formats() -> list[tuple[str, str, bool]]:
@@ -86,11 +88,20 @@ def import_project(
             progress(Progress(done / len(matches.pairs), item.name))
         try:
             info = probe(item.path)
-            segment_map = load_for_image(label, item.name, info.width, info.height)
-            project.set_image_info(item.id, width=info.width, height=info.height, note=info.note)
-            project.save_map(item.id, segment_map, action="import", status=status)
         except UserError as error:
+            project.set_image_info(item.id, problem=error.message)
             refused.append(str(error))
+            continue
+        try:
+            segment_map = load_for_image(label, item.name, info.width, info.height)
+        except UserError as error:
+            # The image is fine, its label is not: the list says so until the person looks at the image.
+            note = " ".join(filter(None, (error.message, info.note)))
+            project.set_image_info(item.id, width=info.width, height=info.height, note=note)
+            refused.append(str(error))
+            continue
+        project.set_image_info(item.id, width=info.width, height=info.height, note=info.note)
+        project.save_map(item.id, segment_map, action="import", status=status)
     return ImportReport(len(matches.pairs) - len(refused), matches.unmatched, refused, found.warnings)
 
 
@@ -155,6 +166,7 @@ class ImportingService:
 
         def failed(error: BaseException) -> None:
             workspace.jobs.finish(job, JobState.FAILED)
+            workspace.refresh_images()
             (on_error or workspace.report)(error)
 
         tokens.append(workspace.tasks.run(work, done, failed))

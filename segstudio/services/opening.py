@@ -27,7 +27,11 @@ class Opened:
 
 
 def is_project(path: Path) -> bool:
-    """True for a folder that holds a project."""
+    """True for a folder that holds a project.
+
+    Raises:
+        OSError: Nobody may look into it.
+    """
     return path.is_dir() and (path.suffix == PROJECT_SUFFIX or (path / "project.db").is_file())
 
 
@@ -41,11 +45,15 @@ def open_path(path: Path) -> Opened:
         UserError: The path is none of these, or the project cannot be opened.
     """
     path = path.expanduser().absolute()
-    if is_project(path):
+    try:
+        project, folder, file = is_project(path), path.is_dir(), path.is_file()
+    except OSError as error:
+        raise ProjectError(f"{path} cannot be read ({error.strerror or error}).", "Change its permissions.") from error
+    if project:
         return Opened(Project.open(path))
-    if path.is_dir():
+    if folder:
         return Opened(_project_of_folder(path))
-    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+    if file and path.suffix.lower() in IMAGE_SUFFIXES:
         return Opened(_project_of_folder(path.parent), path)
     if not path.exists():
         raise ProjectError(f"There is nothing at {path}.", "Check the path.")
@@ -74,7 +82,11 @@ def _project_of_folder(folder: Path) -> Project:
     if not candidate.exists():
         return new_project(candidate, images=folder)
     project = Project.open(candidate)
-    project.rescan()
+    try:
+        project.rescan()
+    except BaseException:
+        project.close(discard=True)
+        raise
     return project
 
 

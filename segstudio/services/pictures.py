@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from segstudio.core.errors import ImageError
+from segstudio.core.errors import ImageError, UserError
 from segstudio.core.events import Change
 from segstudio.core.jobs import CancelToken
 from segstudio.core.segmentmap import SegmentMap
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _CACHE_BYTES: Final = 256 << 20
 
-Arrived = Callable[["Annotator | ImageError"], None]
+Arrived = Callable[["Annotator | UserError"], None]
 
 
 class PictureLoader:
@@ -49,12 +50,12 @@ class PictureLoader:
             self._keep(image_id, picture)
             try:
                 arrived(self._annotator(image_id, picture, segment_map))
-            except ImageError as error:
-                arrived(error)
+            except UserError as error:
+                failed(error)
 
         def failed(error: BaseException) -> None:
-            if isinstance(error, ImageError):
-                workspace.project.set_image_info(image_id, width=None, height=None, problem=error.message)
+            if isinstance(error, UserError):
+                self._store(image_id, problem=error.message)
                 arrived(error)
             else:
                 workspace.report(error)
@@ -73,17 +74,19 @@ class PictureLoader:
         workspace = self._workspace
         height, width = picture.rgb.shape[:2]
         item = workspace.item(image_id)
-        known = (item.width, item.height, item.problem, item.note)
-        if known != (width, height, None, picture.note):
-            workspace.project.set_image_info(image_id, width=width, height=height, note=picture.note)
-            workspace.emit(Change.STATUS, image_id)
-        item = workspace.refresh_item(image_id)
         if segment_map is not None and segment_map.shape != (height, width):
             raise ImageError(
                 f"{item.name} is now {width} x {height} pixels, but its labels were made for "
                 f"{segment_map.width} x {segment_map.height}.",
                 "Put the old image file back; the labels are kept.",
             )
+        known = (item.width, item.height, item.problem, item.note)
+        if known != (width, height, None, picture.note):
+            self._store(image_id, width=width, height=height, note=picture.note)
+            workspace.refresh_item(image_id)
+            workspace.emit(Change.STATUS, image_id)
+        # Strokes that the disk refused so far are in the map; their revisions count.
+        item = replace(workspace.refresh_item(image_id), revision=workspace.project.revision(image_id))
         return Annotator(
             item,
             picture.rgb,
@@ -92,6 +95,10 @@ class PictureLoader:
             on_edit=workspace.edited,
             history=workspace.kept_history(image_id, item.revision),
         )
+
+    def _store(self, image_id: int, **info: Any) -> None:
+        """Notes what reading showed; a disk that refuses is no reason not to show the image."""
+        self._workspace.saver.watch(self._workspace.project.post("set_image_info", image_id, **info))
 
     def _keep(self, image_id: int, picture: Picture) -> None:
         self._ready[image_id] = picture

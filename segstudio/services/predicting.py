@@ -89,6 +89,13 @@ class PredictingService:
         known = {"auto", *(key for key, _ in listed)}
         return [("auto", "Automatic"), *listed, *([] if chosen in known else [(chosen, chosen)])]
 
+    @property
+    def device_kind(self) -> str:
+        """ "cpu", "cuda" or "mps" of the device in use; "cpu" as long as nobody has asked the engine."""
+        if self.device != "auto":
+            return self.device.partition(":")[0]
+        return self._devices[0].kind if self._devices else "cpu"
+
     def predict_current(self) -> None:
         """Computes a proposal for the image shown; a PROPOSAL change says when it is there."""
         annotator = self._workspace.current

@@ -17,27 +17,37 @@ if TYPE_CHECKING:
 _AUTOSAVE_DELAY_S: Final = 1.5
 _RETRY_DELAY_S: Final = 10.0
 _LONGEST_PAUSE_S: Final = 60.0
+_JOURNAL: Final = "journal"
+_Source = int | str  # the image whose map the disk refused, or the journal
 
 
 class Saver:
-    """Autosave. A failed save says so once, keeps everything in memory and in the journal, and tries again."""
+    """Autosave. A failed save says so once, keeps everything in memory and in the journal, and tries again.
+
+    The complaint ends once the maps of all images and the journal are on disk.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._failing = False
+        self._refused: set[_Source] = set()
         self._busy_since: dict[int, float] = {}
         self._last_edit = 0.0
 
     @property
     def failing(self) -> bool:
         """True while the disk refuses."""
-        return self._failing
+        return bool(self._refused)
 
     def journal(self, image_id: int, payload: bytes) -> None:
         """Writes an edit in order, without waiting; a refusal is shown like a failed save."""
         future: Future[Any] = self._workspace.project.post("journal", image_id, payload)
         workspace = self._workspace
-        future.add_done_callback(lambda f: workspace.dispatch(lambda: self._judge(f.exception())))
+        future.add_done_callback(lambda f: workspace.dispatch(lambda: self._judge(_JOURNAL, f.exception())))
+
+    def watch(self, future: Future[Any]) -> None:
+        """Shows it once where the disk refuses a small thing that is found out again anyway (status, size)."""
+        workspace = self._workspace
+        future.add_done_callback(lambda f: workspace.dispatch(lambda: self._complain(f.exception())))
 
     def soon(self, annotator: Annotator) -> None:
         """Asks for a save a moment after the last edit."""
@@ -47,12 +57,12 @@ class Saver:
             spent = self._busy_since.get(annotator.item.id, 0.0)
             self._busy_since[annotator.item.id] = spent + now - self._last_edit
         self._last_edit = now
-        self._workspace.tasks.later("autosave", _AUTOSAVE_DELAY_S, lambda: self.save(annotator))
+        self._workspace.tasks.later(_timer(annotator), _AUTOSAVE_DELAY_S, lambda: self.save(annotator))
 
     def save(self, annotator: Annotator, *, status: Status | None = None) -> None:
         """Stores the map on a task's thread; a SAVED change says when. Nothing to do where nothing changed."""
         workspace = self._workspace
-        workspace.tasks.forget("autosave")
+        workspace.tasks.forget(_timer(annotator))
         if not annotator.dirty and status is None:
             return
         image_id, revision, snapshot = annotator.item.id, annotator.revision, annotator.map.copy()
@@ -69,14 +79,14 @@ class Saver:
         Raises nothing for a person's error: it is shown, and the journal still holds every edit.
         """
         annotator = self._workspace.current
-        self._workspace.tasks.forget("autosave")
         if annotator is None or not annotator.dirty:
             return
+        self._workspace.tasks.forget(_timer(annotator))
         try:
             seconds = self._busy_since.pop(annotator.item.id, 0.0)
             self._store(annotator.item.id, annotator.revision, annotator.map, seconds, None)
         except UserError as error:
-            self._judge(error)
+            self._judge(annotator.item.id, error)
             return
         self._stored(annotator, annotator.revision)
 
@@ -86,27 +96,34 @@ class Saver:
 
     def _stored(self, annotator: Annotator, revision: int) -> None:
         annotator.saved_revision = max(annotator.saved_revision, revision)
-        self._judge(None)
+        self._judge(annotator.item.id, None)
         self._workspace.refresh_item(annotator.item.id)
         self._workspace.emit(Change.SAVED | Change.STATUS, annotator.item.id)
 
     def _failed(self, annotator: Annotator, status: Status | None, error: BaseException) -> None:
-        self._judge(error)
+        self._judge(annotator.item.id, error)
         if isinstance(error, UserError):
-            self._workspace.tasks.later("autosave", _RETRY_DELAY_S, lambda: self.save(annotator, status=status))
+            self._workspace.tasks.later(_timer(annotator), _RETRY_DELAY_S, lambda: self.save(annotator, status=status))
 
-    def _judge(self, error: BaseException | None) -> None:
-        """Complains once per failure, and says when saving works again."""
-        workspace = self._workspace
-        if error is None:
-            if self._failing:
-                self._failing = False
-                workspace.say("success", "Everything is saved again.")
-            return
-        if isinstance(error, UserError):
-            if not self._failing:
-                self._failing = True
-                workspace.report(error)
-                workspace.emit(Change.SAVED)
-            return
-        workspace.report(error)
+    def _judge(self, source: _Source, error: BaseException | None) -> None:
+        """Complains once, and says when the last thing the disk had refused is saved."""
+        if error is not None:
+            if isinstance(error, UserError):
+                self._complain(error)
+                self._refused.add(source)
+                self._workspace.emit(Change.SAVED)
+            else:
+                self._workspace.report(error)
+        elif source in self._refused:
+            self._refused.discard(source)
+            if not self._refused:
+                self._workspace.say("success", "Everything is saved again.")
+                self._workspace.emit(Change.SAVED)
+
+    def _complain(self, error: BaseException | None) -> None:
+        if error is not None and not (self._refused and isinstance(error, UserError)):
+            self._workspace.report(error)
+
+
+def _timer(annotator: Annotator) -> str:
+    return f"autosave {annotator.item.id}"

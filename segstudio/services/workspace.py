@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from segstudio.core.catalog import Catalog
 from segstudio.core.edits import Edit
-from segstudio.core.errors import ImageError, UserError
+from segstudio.core.errors import UserError
 from segstudio.core.events import Change, ChangeSet, Signal
 from segstudio.core.history import History
 from segstudio.core.items import ImageItem, Status
@@ -62,6 +64,7 @@ class Workspace:
         self._catalog = project.catalog
         self._wanted: int | None = None
         self._closed = False
+        self._folders_untold = True
         self.pictures = PictureLoader(self)
         self.saver = Saver(self)
         self.models = ModelService(self)
@@ -139,7 +142,8 @@ class Workspace:
             return
         self.leave_image()
         self._wanted = image_id
-        self.project.set_setting("current_image", image_id)
+        with suppress(UserError):  # a convenience; that the disk is full is said when work cannot be saved
+            self.project.set_setting("current_image", image_id)
         self.pictures.load(image_id, lambda annotator: self._arrived(image_id, annotator))
         self.emit(Change.CURRENT, image_id)
 
@@ -191,7 +195,7 @@ class Workspace:
         target = image_id if image_id is not None else self._wanted
         if target is None:
             return
-        self.project.set_status(target, status)
+        self.saver.watch(self.project.post("set_status", target, status))
         self.refresh_item(target)
         self.emit(Change.STATUS, target)
 
@@ -241,6 +245,8 @@ class Workspace:
         if self._wanted not in self._items:
             self.current, self._wanted = None, None
         self.emit(Change.IMAGES)
+        self._folders_untold = True
+        self.dispatch(self._tell_folders)
 
     def reload_current(self) -> None:
         """Reads the current image's labels again from the store, after an import."""
@@ -276,11 +282,13 @@ class Workspace:
             self.set_status(Status.IN_PROGRESS, annotator.item.id)
         self.saver.soon(annotator)
 
-    def _arrived(self, image_id: int, result: Annotator | ImageError) -> None:
+    def _arrived(self, image_id: int, result: Annotator | UserError) -> None:
         if self._wanted != image_id or self._closed:
             return
-        if isinstance(result, ImageError):
-            self.refresh_item(image_id)
+        if isinstance(result, UserError):
+            item = self.refresh_item(image_id)
+            # The mark shows even where the disk is too full to keep it.
+            self._items[image_id] = replace(item, problem=result.message)
             self.emit(Change.IMAGES, image_id)
             self.say("error", result.message, result.hint)
         else:
@@ -290,6 +298,16 @@ class Workspace:
         if self.current is not None:
             self.predicting.image_opened(self.current)
             self.pictures.prefetch(self._neighbours(image_id))
+        self._tell_folders()
+
+    def _tell_folders(self) -> None:
+        """Says once a scan which folders could not be read; after the image, whose own sentence stays on its mark."""
+        problems = self.project.scan_problems if self._folders_untold else ()
+        self._folders_untold, self.project.scan_problems = False, ()
+        if problems and not self._closed:
+            more = f" {len(problems) - 1} more folders cannot be read either." if len(problems) > 1 else ""
+            hint = "The list lacks what is in it; change its permissions and press F5."
+            self.say("warning", f"{problems[0]}{more}", hint)
 
     def _neighbours(self, image_id: int) -> list[int]:
         index = self._order.index(image_id)

@@ -129,9 +129,15 @@ def describe(item: ImageItem) -> str:
     lines.append(_STATUS_TEXT[item.status] + part)
     if item.split is Split.VALIDATION:
         lines.append("validation image: scores models, never trains them")
-    if item.problem is not None:
-        lines.append(item.problem)
+    lines += [sentence for sentence in (item.problem, item.note) if sentence is not None]
     return "\n".join(lines)
+
+
+def mark_of(item: ImageItem) -> str | None:
+    """The icon at the end of a row: a warning where the image cannot be used, a hint where it was read specially."""
+    if item.problem is not None:
+        return "warning"
+    return "info" if item.note is not None else None
 
 
 class ImageDelegate(QStyledItemDelegate):
@@ -154,10 +160,10 @@ class ImageDelegate(QStyledItemDelegate):
             painter.drawRoundedRect(rect.adjusted(6, 1, -6, -1), theme.RADIUS_PX, theme.RADIUS_PX)
         paint_status(painter, rect.left() + 21, rect.center().y() + 1, item, look)
         right = rect.right() - 14
-        if item.problem is not None:
-            icons.paint_glyph(
-                painter, QRect(right - 16, rect.center().y() - 7, 16, 16), "warning", look.color("warning")
-            )
+        mark = mark_of(item)
+        if mark is not None:
+            box = QRect(right - 16, rect.center().y() - 7, 16, 16)
+            icons.paint_glyph(painter, box, mark, look.color("warning" if mark == "warning" else "text_muted"))
             right -= 22
         if item.split is Split.VALIDATION:
             painter.setPen(look.color("on_accent_soft" if selected else "text_muted"))
