@@ -29,5 +29,6 @@ def command(
         )
     for warning in report.warnings:
         err.print(warning, markup=False)
-    out.print(f"{report.images} images written to {target}", markup=False)
+    images = f"{report.images} image{'s' if report.images != 1 else ''}"
+    out.print(f"{images} written to {target}", markup=False)
     return 0

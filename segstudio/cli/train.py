@@ -61,7 +61,8 @@ def _heard(message: Message, failures: list[BaseException]) -> None:
     if message.level == "error":
         failures.append(UserError(message.text, message.hint))
     else:
-        out.print(f"{message.text} {message.hint}".strip(), markup=False)
+        stream = err if message.level == "warning" else out
+        stream.print(f"{message.text} {message.hint}".strip(), markup=False)
 
 
 def _wait(dispatcher: QueueDispatcher, workspace: Workspace) -> None:

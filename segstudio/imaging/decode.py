@@ -114,7 +114,8 @@ def _read_deep(data: npt.NDArray[np.uint8], info: ImageInfo, path: Path) -> Pict
     eight, low, high = stretch(deep if channels == 1 else deep[:, :, :3])
     rgb = cv2.cvtColor(eight, cv2.COLOR_GRAY2RGB) if eight.ndim == 2 else np.ascontiguousarray(eight)
     kind = "floating-point" if deep.dtype.kind == "f" else f"{deep.dtype.itemsize * 8}-bit"
-    note = f"{kind.capitalize()} image, shown stretched from {low:.6g} to {high:.6g}."
+    digits = ".6g" if deep.dtype.kind == "f" else ".0f"
+    note = f"{kind.capitalize()} image, shown stretched from {low:{digits}} to {high:{digits}}."
     if channels > 3:
         note += f" The first three of {channels} channels are shown."
     return Picture(np.asarray(rgb, dtype=np.uint8), " ".join(filter(None, (note, info.note))))

@@ -161,6 +161,9 @@ class FinetuningService:
         self.state.text = "Stopping ..."
         if self._handle is not None:
             self._handle.cancel()
+        if self._workspace._closed:
+            # Nobody will hear how it ends: the store closes next.
+            self._end(JobState.CANCELLED, "Stopped when the project was closed.")
         self._workspace.emit(Change.RUNS)
 
     def _launch(self, folder: Path) -> None:

@@ -72,6 +72,7 @@ class ModelService:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        self._kept: ModelCard | None = None
 
     def cards(self) -> list[CardInfo]:
         """Every card that can be chosen: the project's newest run first, then the others by id."""
@@ -82,11 +83,16 @@ class ModelService:
     @property
     def active(self) -> ModelCard:
         """The card in use; the default where none was chosen or the chosen one is gone."""
-        name = self._workspace.project.setting(_ACTIVE_KEY, DEFAULT_MODEL)
-        try:
-            return self.find(name)
-        except ModelError:
-            return self.find(DEFAULT_MODEL)
+        # Asked several times for every image shown; finding it means reading every card there is.
+        kept = self._kept
+        if kept is None or kept.path is None or not kept.path.is_file():
+            name = self._workspace.project.setting(_ACTIVE_KEY, DEFAULT_MODEL)
+            try:
+                kept = self.find(name)
+            except ModelError:
+                kept = self.find(DEFAULT_MODEL)
+            self._kept = kept
+        return kept
 
     @property
     def active_info(self) -> CardInfo:
@@ -173,6 +179,7 @@ class ModelService:
 
     def _activate(self, card: ModelCard) -> None:
         self._set(_ACTIVE_KEY, _name(card))
+        self._kept = card
         self._workspace.emit(Change.MODELS)
         self._workspace.predicting.model_changed()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,12 +24,20 @@ _CACHE_BYTES: Final = 256 << 20
 Arrived = Callable[["Annotator | UserError"], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A decoded image, and the stamp of the file it was read from: a file replaced meanwhile is read again."""
+
+    picture: Picture
+    stamp: tuple[int, int] | None
+
+
 class PictureLoader:
     """Turns image ids into annotators. `load` and `prefetch` on the owner's thread, decoding on a task's."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._ready: OrderedDict[int, Picture] = OrderedDict()
+        self._ready: OrderedDict[int, _Read] = OrderedDict()
         self._loading: CancelToken | None = None
 
     def load(self, image_id: int, arrived: Arrived) -> None:
@@ -40,16 +48,17 @@ class PictureLoader:
         item = workspace.item(image_id)
         cached = self._ready.get(image_id)
 
-        def work(token: CancelToken) -> tuple[Picture, SegmentMap | None]:
-            picture = cached or read_image(item.path)
+        def work(token: CancelToken) -> tuple[_Read, SegmentMap | None]:
+            fresh = cached is not None and cached.stamp == _stamp(item.path)
+            read = cached if cached is not None and fresh else _read(item.path, token)
             token.raise_if_cancelled()
-            return picture, workspace.project.load_map(image_id)
+            return read, workspace.project.load_map(image_id)
 
-        def done(result: tuple[Picture, SegmentMap | None]) -> None:
-            picture, segment_map = result
-            self._keep(image_id, picture)
+        def done(result: tuple[_Read, SegmentMap | None]) -> None:
+            read, segment_map = result
+            self._keep(image_id, read)
             try:
-                arrived(self._annotator(image_id, picture, segment_map))
+                arrived(self._annotator(image_id, read.picture, segment_map))
             except UserError as error:
                 failed(error)
 
@@ -100,12 +109,22 @@ class PictureLoader:
         """Notes what reading showed; a disk that refuses is no reason not to show the image."""
         self._workspace.saver.watch(self._workspace.project.post("set_image_info", image_id, **info))
 
-    def _keep(self, image_id: int, picture: Picture) -> None:
-        self._ready[image_id] = picture
+    def _keep(self, image_id: int, read: _Read) -> None:
+        self._ready[image_id] = read
         self._ready.move_to_end(image_id)
-        while len(self._ready) > 1 and sum(p.rgb.nbytes for p in self._ready.values()) > _CACHE_BYTES:
+        while len(self._ready) > 1 and sum(r.picture.rgb.nbytes for r in self._ready.values()) > _CACHE_BYTES:
             self._ready.popitem(last=False)
 
 
-def _read(path: Path, _token: CancelToken) -> Picture:
-    return read_image(path)
+def _read(path: Path, _token: CancelToken) -> _Read:
+    stamp = _stamp(path)
+    return _Read(read_image(path), stamp)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written anew; None where it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Final
 
 from segstudio.core.errors import UserError
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 _AUTOSAVE_DELAY_S: Final = 1.5
 _RETRY_DELAY_S: Final = 10.0
 _LONGEST_PAUSE_S: Final = 60.0
+_JOURNAL_PATIENCE_S: Final = 0.05
 _JOURNAL: Final = "journal"
-_Source = int | str  # the image whose map the disk refused, or the journal
+_MAP: Final = "map"
 
 
 class Saver:
@@ -29,7 +30,7 @@ class Saver:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._refused: set[_Source] = set()
+        self._refused: set[tuple[str, int]] = set()  # what of which image the disk refused
         self._busy_since: dict[int, float] = {}
         self._last_edit = 0.0
 
@@ -39,10 +40,15 @@ class Saver:
         return bool(self._refused)
 
     def journal(self, image_id: int, payload: bytes) -> None:
-        """Writes an edit in order, without waiting; a refusal is shown like a failed save."""
+        """Writes an edit in order; a refusal is shown like a failed save.
+
+        Waits for the disk, a tenth of a millisecond as a rule, so that a finished stroke survives whatever happens
+        next; a disk that is slower than a person notices is not waited for.
+        """
         future: Future[Any] = self._workspace.project.post("journal", image_id, payload)
+        wait([future], timeout=_JOURNAL_PATIENCE_S)
         workspace = self._workspace
-        future.add_done_callback(lambda f: workspace.dispatch(lambda: self._judge(_JOURNAL, f.exception())))
+        future.add_done_callback(lambda f: workspace.dispatch(lambda: self._judge(_JOURNAL, image_id, f.exception())))
 
     def watch(self, future: Future[Any]) -> None:
         """Shows it once where the disk refuses a small thing that is found out again anyway (status, size)."""
@@ -86,7 +92,7 @@ class Saver:
             seconds = self._busy_since.pop(annotator.item.id, 0.0)
             self._store(annotator.item.id, annotator.revision, annotator.map, seconds, None)
         except UserError as error:
-            self._judge(annotator.item.id, error)
+            self._judge(_MAP, annotator.item.id, error)
             return
         self._stored(annotator, annotator.revision)
 
@@ -96,26 +102,28 @@ class Saver:
 
     def _stored(self, annotator: Annotator, revision: int) -> None:
         annotator.saved_revision = max(annotator.saved_revision, revision)
-        self._judge(annotator.item.id, None)
+        self._judge(_MAP, annotator.item.id, None)
         self._workspace.refresh_item(annotator.item.id)
         self._workspace.emit(Change.SAVED | Change.STATUS, annotator.item.id)
 
     def _failed(self, annotator: Annotator, status: Status | None, error: BaseException) -> None:
-        self._judge(annotator.item.id, error)
+        self._judge(_MAP, annotator.item.id, error)
         if isinstance(error, UserError):
             self._workspace.tasks.later(_timer(annotator), _RETRY_DELAY_S, lambda: self.save(annotator, status=status))
 
-    def _judge(self, source: _Source, error: BaseException | None) -> None:
+    def _judge(self, what: str, image_id: int, error: BaseException | None) -> None:
         """Complains once, and says when the last thing the disk had refused is saved."""
         if error is not None:
             if isinstance(error, UserError):
                 self._complain(error)
-                self._refused.add(source)
+                self._refused.add((what, image_id))
                 self._workspace.emit(Change.SAVED)
             else:
                 self._workspace.report(error)
-        elif source in self._refused:
-            self._refused.discard(source)
+        elif self._refused:
+            # A map contains its image's strokes; a stroke takes all that wait for the journal to disk with it.
+            saved = {one for one in self._refused if (one[0] == what if what == _JOURNAL else one[1] == image_id)}
+            self._refused -= saved
             if not self._refused:
                 self._workspace.say("success", "Everything is saved again.")
                 self._workspace.emit(Change.SAVED)

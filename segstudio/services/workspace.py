@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Final
 
 from segstudio.core.catalog import Catalog
 from segstudio.core.edits import Edit
-from segstudio.core.errors import UserError
+from segstudio.core.errors import EngineError, UserError
 from segstudio.core.events import Change, ChangeSet, Signal
 from segstudio.core.history import History
 from segstudio.core.items import ImageItem, Status
@@ -34,6 +35,7 @@ from segstudio.services.saving import Saver
 from segstudio.services.tasks import Dispatcher, TaskRunner
 
 _HISTORIES_KEPT: Final = 32
+_SAME_DEATH_S: Final = 2.0
 
 
 class Workspace:
@@ -73,9 +75,8 @@ class Workspace:
         self.finetuning = FinetuningService(self)
         self.exporting = ExportingService(self)
         self.importing = ImportingService(self)
-        self._disconnect_death = engine.on_death.connect(
-            lambda sentence: dispatch(lambda: self.say("warning", sentence))
-        )
+        self._last_death = ("", 0.0)
+        self._disconnect_death = engine.on_death.connect(lambda sentence: dispatch(lambda: self._died(sentence)))
 
     @classmethod
     def open(cls, path: Path, engine: Engine, dispatch: Dispatcher, settings: Settings | None = None) -> Workspace:
@@ -263,7 +264,9 @@ class Workspace:
 
     def report(self, error: BaseException) -> None:
         """Shows a person's error as a sentence and hands a programming error to the boundary."""
-        if isinstance(error, UserError):
+        if isinstance(error, EngineError):
+            self._died(str(error))
+        elif isinstance(error, UserError):
             self.messages.emit(Message.of_error(error))
         else:
             self.bugs.emit(error)
@@ -281,6 +284,14 @@ class Workspace:
         if annotator.item.status is Status.NEW:
             self.set_status(Status.IN_PROGRESS, annotator.item.id)
         self.saver.soon(annotator)
+
+    def _died(self, sentence: str) -> None:
+        """Says once that a worker died: the engine tells it, and so does the job that was lost with it."""
+        text, when = self._last_death
+        now = time.monotonic()
+        self._last_death = (sentence, now)
+        if text != sentence or now - when > _SAME_DEATH_S:
+            self.say("warning", sentence)
 
     def _arrived(self, image_id: int, result: Annotator | UserError) -> None:
         if self._wanted != image_id or self._closed:
