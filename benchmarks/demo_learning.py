@@ -1,6 +1,6 @@
 """What a minute of learning does in the demo: mIoU on images nobody labelled, before and after.
 
-    python benchmarks/demo_learning.py [--minutes 1] [--model nuclei-unet-small] [--pictures FOLDER] [--device cpu]
+    python benchmarks/demo_learning.py [--minutes 1] [--model objects-unet-small] [--pictures FOLDER] [--device cpu]
 
 Trains on the demo's labelled images exactly as the program does and scores the others with the labels in
 ``benchmarks/demo_labels``, which the program never sees.

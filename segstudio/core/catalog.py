@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -56,6 +57,13 @@ def voc_color(index: int) -> tuple[int, int, int]:
         blue |= (index >> 2 & 1) << shift
         index >>= 3
     return red, green, blue
+
+
+@functools.cache
+def _voc_table() -> npt.NDArray[np.uint8]:
+    table = np.array([voc_color(i) for i in range(256)], dtype=np.uint8)
+    table[IGNORE] = VOID_COLOR
+    return table
 
 
 class Catalog:
@@ -227,8 +235,7 @@ class Catalog:
 
     def color_table(self) -> npt.NDArray[np.uint8]:
         """(256, 3) uint8 RGB by class id; row 255 is VOC's void colour, free ids keep VOC's colours."""
-        table = np.array([voc_color(i) for i in range(256)], dtype=np.uint8)
-        table[IGNORE] = VOID_COLOR
+        table = _voc_table().copy()
         for c in self._classes:
             table[c.id] = c.color
         return table

@@ -32,8 +32,7 @@ class Project:
     """An open project.
 
     Each method runs on the store thread and returns when it is done; `post` does not wait. SQLite's refusals
-    (full disk, read-only folder, damaged file) arrive as `ProjectError` with one sentence. `scan_problems` holds a
-    sentence for each folder that the last look for images could not read.
+    (full disk, read-only folder, damaged file) arrive as `ProjectError` with one sentence.
     """
 
     def __init__(self, path: Path, store: Store, lock: ProjectLock) -> None:
@@ -44,7 +43,7 @@ class Project:
         self._journal = journal.Journal()
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encode maps")
         self._closed = False
-        self.scan_problems: tuple[str, ...] = ()
+        self.scan_problems: tuple[str, ...] = ()  # on folders that the last scan could not read
         self._catalog = store.run(classes.read_catalog)
 
     # --- life ---
@@ -270,8 +269,8 @@ class Project:
     def post(self, name: str, *args: Any, **kwargs: Any) -> Future[Any]:
         """A future of one of the writing methods, called by name without waiting.
 
-        Names: journal, save_map (needs `revision`; the map is copied first), set_status, set_image_info, log. Journal
-        entries keep their order; `result()` raises what the method raises.
+        Names: journal, save_map (needs `revision`; the map is copied first), set_status, set_image_info, set_setting, log.
+        Journal entries keep their order; `result()` raises what the method raises.
         """
         if name == "save_map":
             return self._post_map(*args, **kwargs)
@@ -280,6 +279,7 @@ class Project:
             "set_status": (self._status, subjects.image_entry),
             "set_image_info": (self._image_info, subjects.image_entry),
             "log": (self._event, subjects.record),
+            "set_setting": (self._setting, lambda _key: "The setting"),
         }
         make, subject = makers[name]
         return self._store.post(make(*args, **kwargs), what=subject(args[0]), retried=name == "journal")
@@ -292,8 +292,7 @@ class Project:
 
     def set_setting(self, key: str, value: Any) -> None:
         """Stores a value JSON can hold."""
-        text = json.dumps(value, ensure_ascii=False)
-        self._store.run(lambda c: settings.write_setting(c, key, text), what="The setting")
+        self._store.run(self._setting(key, value), what="The setting")
 
     def log(self, kind: str, image_id: int | None = None, data: Any = None, *, seconds: float = 0.0) -> None:
         """Appends an event; `data` is anything JSON can hold."""
@@ -355,14 +354,13 @@ class Project:
         return self._store.run(lambda c: roots.read_roots(c, self._path))
 
     def _add(self, scan: places.Scan, *, watch: bool) -> ScanResult:
-        self.scan_problems = scan.problems
-
         def work(connection: sqlite3.Connection) -> ScanResult:
             if watch:
                 images.watch_folder(connection, self._path, scan.folder)
             added = images.insert_images(connection, self._path, scan.paths)
             return ScanResult(added=added, problems=scan.problems)
 
+        self.scan_problems = scan.problems
         return self._write(work, what="The image list")
 
     def _append(self, image_id: int, payload: bytes) -> Work[int]:
@@ -386,6 +384,11 @@ class Project:
         note: str | None = None,
     ) -> Work[None]:
         return lambda c: images.write_image_info(c, image_id, width=width, height=height, problem=problem, note=note)
+
+    @staticmethod
+    def _setting(key: str, value: Any) -> Work[None]:
+        text = json.dumps(value, ensure_ascii=False)
+        return lambda c: settings.write_setting(c, key, text)
 
     @staticmethod
     def _event(kind: str, image_id: int | None = None, data: Any = None, *, seconds: float = 0.0) -> Work[int]:

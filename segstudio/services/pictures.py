@@ -69,7 +69,10 @@ class PictureLoader:
             else:
                 workspace.report(error)
 
-        self._loading = workspace.tasks.run(work, done, failed)
+        if cached is not None and item.revision == 0 and cached.stamp == _stamp(item.path):
+            done((cached, None))  # decoded ahead and without labels: there is nothing to wait for
+        else:
+            self._loading = workspace.tasks.run(work, done, failed)
 
     def prefetch(self, image_ids: list[int]) -> None:
         """Decodes images that will probably be asked for next; failures wait until they are."""

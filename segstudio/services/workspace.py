@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -143,10 +142,11 @@ class Workspace:
             return
         self.leave_image()
         self._wanted = image_id
-        with suppress(UserError):  # a convenience; that the disk is full is said when work cannot be saved
-            self.project.set_setting("current_image", image_id)
-        self.pictures.load(image_id, lambda annotator: self._arrived(image_id, annotator))
-        self.emit(Change.CURRENT, image_id)
+        # Not waited for: a convenience. That the disk is full is said when work cannot be saved.
+        self.project.post("set_setting", "current_image", image_id)
+        self.pictures.load(image_id, lambda result: self._arrived(image_id, result))
+        if self.current is None:
+            self.emit(Change.CURRENT, image_id)
 
     def open_first(self) -> None:
         """Shows the image shown last time, else the first one."""

@@ -1,0 +1,134 @@
+"""Labels in: they replace what was there, and a label that does not fit is refused without stopping the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segstudio.core.errors import UserError
+from segstudio.core.items import Status
+from segstudio.core.jobs import JobState
+from segstudio.core.segmentmap import SegmentMap
+from segstudio.services.importing import ImportReport, import_formats, import_project, preview
+from segstudio.services.messages import Message
+from segstudio.services.tasks import QueueDispatcher
+from segstudio.services.workspace import Workspace
+
+
+def _labels(folder: Path, name: str, value: int, size: tuple[int, int] = (40, 60)) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / f"{name}.png"), np.full(size, value, np.uint8))
+
+
+def test_an_import_replaces_labels_and_reviews_the_image(workspace: Workspace, tmp_path: Path) -> None:
+    item = workspace.images[0]
+    workspace.project.save_map(item.id, SegmentMap.from_semantic(np.zeros((40, 60), np.uint8)))
+    _labels(tmp_path / "labels", "image1", 1)
+    report = import_project(workspace.project, workspace.catalog, "index-png", tmp_path / "labels")
+    assert report.sentence == "Labels of 1 image imported."
+    stored = workspace.project.load_map(item.id)
+    assert stored is not None
+    assert (stored.semantic() == 1).all()
+    assert stored.decided.all()
+    row = workspace.project.image(item.id)
+    assert (row.status, row.width, row.height, row.decided) == (Status.REVIEWED, 60, 40, 1.0)
+    assert workspace.project.image(workspace.images[1].id).status is Status.NEW
+
+
+def test_labels_that_do_not_fit_are_refused_one_by_one(workspace: Workspace, tmp_path: Path) -> None:
+    source = tmp_path / "labels"
+    _labels(source, "image1", 1)
+    _labels(source, "image2", 1, (40, 61))
+    _labels(source, "image3", 9)
+    _labels(source, "image4", 0)
+    _labels(source, "stranger", 0)
+    (source / "image4.png").write_bytes((source / "image4.png").read_bytes()[:40])
+    report = import_project(workspace.project, workspace.catalog, "index-png", source)
+    assert report.images == 1
+    assert report.unmatched == ["stranger"]
+    assert len(report.refused) == 3
+    assert "61 x 40" in report.refused[0]
+    assert "60 x 40" in report.refused[0]
+    assert "value 9" in report.refused[1]
+    assert "image4" in report.refused[2]
+    assert [workspace.project.image(i.id).status for i in workspace.images] == [Status.REVIEWED, *[Status.NEW] * 3]
+    assert "1 labels match no image (stranger)" in report.sentence
+
+
+def test_labels_of_no_image_are_one_sentence(workspace: Workspace, tmp_path: Path) -> None:
+    _labels(tmp_path / "labels", "other", 1)
+    with pytest.raises(UserError, match="None of the 1 labels in labels matches"):
+        import_project(workspace.project, workspace.catalog, "index-png", tmp_path / "labels")
+
+
+def test_an_image_that_cannot_be_read_refuses_its_label_only(workspace: Workspace, tmp_path: Path) -> None:
+    _labels(tmp_path / "labels", "image1", 1)
+    _labels(tmp_path / "labels", "image2", 1)
+    workspace.images[0].path.write_bytes(b"")
+    report = import_project(workspace.project, workspace.catalog, "index-png", tmp_path / "labels")
+    assert report.images == 1
+    assert "image1.png" in report.refused[0]
+
+
+def test_a_preview_counts_labels_and_matches(workspace: Workspace, dispatcher: QueueDispatcher, tmp_path: Path) -> None:
+    _labels(tmp_path / "labels", "image1", 1)
+    _labels(tmp_path / "labels", "other", 1)
+    assert preview(workspace.project, workspace.catalog, "index-png", tmp_path / "labels") == (2, 1)
+    counted: list[tuple[int, int]] = []
+    errors: list[BaseException] = []
+    workspace.importing.preview("index-png", tmp_path / "labels", counted.append, errors.append)
+    workspace.importing.preview("voc", tmp_path / "nowhere", counted.append, errors.append)
+    assert dispatcher.run_until(lambda: bool(counted) and bool(errors), timeout=20)
+    assert counted == [(2, 1)]
+    assert isinstance(errors[0], UserError)
+
+
+def test_the_window_shows_imported_labels_at_once(
+    shown: Workspace, dispatcher: QueueDispatcher, tmp_path: Path
+) -> None:
+    _labels(tmp_path / "labels", "image1", 1)
+    said: list[Message] = []
+    done: list[ImportReport] = []
+    shown.messages.connect(said.append)
+    shown.importing.import_labels("index-png", tmp_path / "labels", on_done=done.append)
+    assert dispatcher.run_until(lambda: bool(done) and shown.current is not None, timeout=20)
+    assert shown.current is not None
+    assert (shown.current.map.semantic() == 1).all()
+    assert shown.images[0].status is Status.REVIEWED
+    assert [(m.level, m.text) for m in said] == [("success", "Labels of 1 image imported.")]
+    assert shown.jobs.records[-1].state is JobState.DONE
+
+
+def test_a_refused_label_makes_the_message_a_warning(
+    workspace: Workspace, dispatcher: QueueDispatcher, tmp_path: Path
+) -> None:
+    _labels(tmp_path / "labels", "image1", 1, (10, 10))
+    said: list[Message] = []
+    workspace.messages.connect(said.append)
+    workspace.importing.import_labels("index-png", tmp_path / "labels")
+    assert dispatcher.run_until(lambda: bool(said), timeout=20)
+    assert said[0].level == "warning"
+    assert "10 x 10" in said[0].text
+
+
+def test_a_source_that_is_none_is_one_error_message(
+    workspace: Workspace, dispatcher: QueueDispatcher, tmp_path: Path
+) -> None:
+    said: list[Message] = []
+    workspace.messages.connect(said.append)
+    workspace.importing.import_labels("voc", tmp_path / "nowhere")
+    assert dispatcher.run_until(lambda: bool(said), timeout=20)
+    assert [m.level for m in said] == ["error"]
+    assert "nowhere" in said[0].text
+    assert workspace.jobs.records[-1].state is JobState.FAILED
+
+
+def test_formats_that_follow_are_listed_as_not_yet(workspace: Workspace, tmp_path: Path) -> None:
+    formats = {name: ready for name, _title, ready in import_formats()}
+    assert formats["voc"]
+    assert not formats["coco"]
+    with pytest.raises(UserError, match="not available yet"):
+        import_project(workspace.project, workspace.catalog, "coco", tmp_path)
