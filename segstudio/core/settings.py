@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -51,11 +52,16 @@ class Settings:
         self.set("recent_projects", [text, *rest][:_RECENT_LIMIT])
 
     def _write(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix="settings-", suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(self._values, stream, indent=1, ensure_ascii=False)
-        Path(name).replace(self._path)
+        # A full disk must never keep a project from opening or a window from saving and closing.
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix="settings-", suffix=".tmp")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                    json.dump(self._values, stream, indent=1, ensure_ascii=False)
+                Path(name).replace(self._path)
+            except OSError:
+                Path(name).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

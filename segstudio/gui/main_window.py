@@ -57,6 +57,7 @@ class MainWindow(QMainWindow):
         self._disconnects: list[Callable[[], None]] = []
         self._tour: Tour | None = None
         self._tour_waits = False
+        self._give_up = False
         self.actions_table = Actions(self)
         self._hold_keys = {native(k): s.id for s in self.actions_table.specs for k in s.hold_keys}
         self._build()
@@ -296,6 +297,10 @@ class MainWindow(QMainWindow):
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
+    def _close_anyway(self) -> None:
+        self._give_up = True
+        self.close()
+
     def dropEvent(self, event: QDropEvent) -> None:
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
@@ -303,6 +308,15 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(0, lambda: self.open_path(paths[0]))
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        if self._workspace is not None and self._workspace.saver.failing and not self._give_up:
+            event.ignore()
+            self.messages.show_message(
+                "error",
+                "The last strokes are not saved: the disk refuses.",
+                "Free some space and close again.",
+                action=("Close and lose them", self._close_anyway),
+            )
+            return
         if self._workbench is not None:
             self._workbench.remember_layout()
         self.settings.set(_GEOMETRY_KEY, bytes(self.saveGeometry().toBase64().data()).decode("ascii"))

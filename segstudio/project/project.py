@@ -269,8 +269,8 @@ class Project:
     def post(self, name: str, *args: Any, **kwargs: Any) -> Future[Any]:
         """A future of one of the writing methods, called by name without waiting.
 
-        Names: journal, save_map (needs `revision`; the map is copied first), set_status, set_image_info, set_setting, log.
-        Journal entries keep their order; `result()` raises what the method raises.
+        Names: journal, save_map (`revision` needed; the map is copied first), set_status, set_image_info, set_setting,
+        log. Journal entries keep their order; `result()` raises what the method raises.
         """
         if name == "save_map":
             return self._post_map(*args, **kwargs)

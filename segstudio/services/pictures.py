@@ -69,7 +69,9 @@ class PictureLoader:
             else:
                 workspace.report(error)
 
-        if cached is not None and item.revision == 0 and cached.stamp == _stamp(item.path):
+        # The store knows of strokes the disk has refused so far, which the list's row does not.
+        unlabelled = cached is not None and workspace.project.revision(image_id) == 0
+        if cached is not None and unlabelled and cached.stamp == _stamp(item.path):
             done((cached, None))  # decoded ahead and without labels: there is nothing to wait for
         else:
             self._loading = workspace.tasks.run(work, done, failed)
