@@ -8,6 +8,7 @@ registration out.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import sys
@@ -114,7 +115,7 @@ def _created(size: int, needed: int) -> SharedMemory:
             "Close other programs, or enlarge /dev/shm (in a container: --shm-size).",
         )
     try:
-        return SharedMemory(name=NAME_PREFIX + secrets.token_hex(6), create=True, size=size)
+        return SharedMemory(name=f"{NAME_PREFIX}{os.getpid()}_{secrets.token_hex(6)}", create=True, size=size)
     except OSError as error:
         raise UserError(
             f"The system refused {size >> 20} MiB of shared memory ({error.strerror}).", "Close other programs."

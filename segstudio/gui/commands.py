@@ -102,7 +102,7 @@ class Commands:
     def _bind_model(self) -> None:
         self._project("predict", lambda w: w.predicting.predict_current())
         self._project("predict_all", lambda w: w.predicting.predict_all())
-        self._project("refine", lambda w: w.refining.refine_current())
+        self._project("refine", self.refine)
         self._image("accept_all", self._accept_all)
         self._image("accept_class", self._accept_class)
         self._image("reject", lambda a: a.reject())
@@ -185,9 +185,14 @@ class Commands:
             return
         readiness = workspace.finetuning.readiness()
         if readiness.ready:
-            workspace.finetuning.start()
+            workspace.finetuning.start(minutes=self._window.workbench.side.training.minutes)
         else:
             self._window.messages.show_message("info", readiness.reason)
+
+    def refine(self, workspace: Workspace) -> None:
+        """Sharpen the proposal with the numbers of the panel."""
+        panel = self._window.workbench.side.refine
+        workspace.refining.refine_current(panel.params(), panel.engine)
 
     def _accept_all(self, annotator: Annotator) -> None:
         pixels = annotator.accept_all()

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 LEVELS: Final = ("info", "success", "warning", "error")
 _SHOW_MS: Final = {"info": 6000, "success": 6000, "warning": 0, "error": 0}
+_ACTION_TIMES: Final = 4
 _HISTORY: Final = 50
 
 
 class MessageBar(QFrame):
-    """Shows the newest message; information leaves by itself, warnings and errors stay until closed."""
+    """Shows the newest message; information leaves by itself, warnings and errors stay until closed.
+
+    Information that offers something stays longer.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -89,8 +93,8 @@ class MessageBar(QFrame):
         self._refresh_icon()
         self.show()
         duration = _SHOW_MS[level]
-        if duration and action is None:
-            self._timer.start(duration)
+        if duration:
+            self._timer.start(duration if action is None else _ACTION_TIMES * duration)
         else:
             self._timer.stop()
 

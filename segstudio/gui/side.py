@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from segstudio.gui.panels.common import Panel
     from segstudio.gui.panels.model import ModelPanel
     from segstudio.gui.panels.proposal import ProposalPanel
+    from segstudio.gui.panels.refine import RefinePanel
+    from segstudio.gui.panels.training import TrainingPanel
     from segstudio.services.workspace import Workspace
 
 _OPEN_KEY: Final = "open_sections"
@@ -36,6 +38,8 @@ class SideColumn(QScrollArea):
         self._settings = settings
         self._workspace: Workspace | None = None
         self._panels: dict[str, Panel] = {}
+        self._refine: RefinePanel
+        self._training: TrainingPanel
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -62,11 +66,12 @@ class SideColumn(QScrollArea):
 
             inner = self._inner
             model, proposal = ModelPanel(inner), ProposalPanel(inner)
+            self._refine, self._training = RefinePanel(inner), TrainingPanel(inner)
             self._panels = {
                 "model": model,
                 "proposal": proposal,
-                "refine": RefinePanel(inner),
-                "training": TrainingPanel(inner),
+                "refine": self._refine,
+                "training": self._training,
             }
             titles = {"model": "Model", "proposal": "Proposal", "refine": "Refine edges", "training": "Training"}
             for name, panel in self._panels.items():
@@ -74,6 +79,18 @@ class SideColumn(QScrollArea):
                 panel.set_workspace(self._workspace)
             self._connect(model, proposal)
         return self._panels
+
+    @property
+    def refine(self) -> RefinePanel:
+        """The panel that holds the numbers of the CRF."""
+        self.complete()
+        return self._refine
+
+    @property
+    def training(self) -> TrainingPanel:
+        """The panel that holds how long a run may take."""
+        self.complete()
+        return self._training
 
     def _connect(self, model: ModelPanel, proposal: ProposalPanel) -> None:
         """Panels do not know each other: what one asks for, the column passes on."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _WIDTH_PX: Final = 344
 _ARROW_PX: Final = 10
 _GAP_PX: Final = 6
+_FLAT_PX: Final = 60
+_DEEP_PX: Final = 140
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,12 @@ class Bubble(QWidget):
         self.back = QPushButton("Back", self)
         self.next = QPushButton("Next", self)
         self.next.setProperty("primary", True)
+        for button, tip in (
+            (self.skip, "Leave the tour (Esc)"),
+            (self.back, "The step before (Left)"),
+            (self.next, "Go on (Right or Return)"),
+        ):
+            button.setToolTip(tip)
         row.addWidget(self.count)
         row.addStretch(1)
         for button in (self.skip, self.back, self.next):
@@ -103,9 +111,11 @@ class Bubble(QWidget):
             "below": bounds.bottom() - target.bottom() - height,
             "above": target.top() - bounds.top() - height,
         }
-        fitting = [side for side in rooms if rooms[side] >= _GAP_PX]
+        order = sorted(rooms, key=lambda name: name not in ("below", "above")) if target.height() < _FLAT_PX else rooms
+        fitting = [side for side in order if rooms[side] >= _GAP_PX]
         side = fitting[0] if fitting else max(rooms, key=lambda name: rooms[name])
-        middle = target.center()
+        # What matters in a tall target is at its top.
+        middle = QPoint(target.center().x(), min(target.center().y(), target.top() + _DEEP_PX))
         spots = {
             "right": QPoint(target.right() + _GAP_PX, middle.y() - height // 2),
             "left": QPoint(target.left() - _GAP_PX - width, middle.y() - height // 2),

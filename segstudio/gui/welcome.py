@@ -133,6 +133,8 @@ class ChoiceButton(QPushButton):
         self.setAccessibleDescription(text)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(_CHOICE_PX)
+        # Outside a dialog only such a button listens to Return.
+        self.setAutoDefault(True)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self._icon = icon
         layout = QHBoxLayout(self)

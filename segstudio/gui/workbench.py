@@ -60,6 +60,7 @@ class Workbench(QWidget):
         self._disconnect: Callable[[], None] | None = None
         self._known: dict[int, Status] = {}
         self._sized = False
+        self._pixel = (-1, -1)
         self._shares_timer = QTimer(self, singleShot=True, interval=_SHARES_DELAY_MS)
         self._shares_timer.timeout.connect(self._refresh_shares)
         self._build()
@@ -192,6 +193,8 @@ class Workbench(QWidget):
             self._show_jobs()
         if what & (Change.CURRENT | Change.HISTORY | Change.PROPOSAL | Change.RUNS | Change.JOBS | Change.IMAGES):
             self.facts_changed.emit()
+        if what & (Change.PIXELS | Change.PROPOSAL | Change.CATALOG):
+            self._show_pixel(*self._pixel)
 
     def _show_images(self) -> None:
         items = self.workspace.images if self.workspace is not None else []
@@ -278,7 +281,8 @@ class Workbench(QWidget):
             self._show_catalog()
 
     def _show_pixel(self, column: int, row: int) -> None:
-        annotator = self.workspace.current if self.workspace is not None else None
+        self._pixel = (column, row)
+        annotator = self.canvas.document
         if annotator is None or column < 0:
             self._status.set_pixel(-1, -1, "")
             return

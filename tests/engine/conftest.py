@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 import time
 from pathlib import Path
@@ -51,8 +52,11 @@ def wait_until(condition, timeout=30):
 
 
 def shared_names():
+    """Shared memory of this process or of one that is gone; other programs at work have their own."""
     folder = Path("/dev/shm")
-    return {path.name for path in folder.glob(NAME_PREFIX + "*")} if folder.is_dir() else set()
+    names = [path.name for path in folder.glob(NAME_PREFIX + "*")] if folder.is_dir() else []
+    owners = {name: int(name.removeprefix(NAME_PREFIX).split("_")[0]) for name in names}
+    return {name for name, pid in owners.items() if pid == os.getpid() or not Path(f"/proc/{pid}").exists()}
 
 
 def predict_spec(action="echo", classes=3):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QColor, QKeyEvent
+from PySide6.QtGui import QAction, QColor, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
@@ -34,8 +34,29 @@ _MAX_ROWS_SHOWN: Final = 9
 class ClassView(QTableView):
     """The table; letters and digits are shortcuts of the window, never a search."""
 
+    switched = Signal(QModelIndex)
+
     def keyboardSearch(self, _search: str) -> None:
         """Nothing: digits choose classes."""
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if not self._is_switch(event):
+            super().mousePressEvent(event)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        if not self._is_switch(event):
+            super().mouseDoubleClickEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if self._is_switch(event):
+            self.switched.emit(self.indexAt(event.position().toPoint()))
+        else:
+            super().mouseReleaseEvent(event)
+
+    def _is_switch(self, event: QMouseEvent) -> bool:
+        """True on an eye or a lock, where a click leaves the class in hand as it is."""
+        index = self.indexAt(event.position().toPoint())
+        return event.button() == Qt.MouseButton.LeftButton and index.column() in (EYE, LOCK)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_F2:
@@ -83,7 +104,7 @@ class ClassesPanel(QWidget):
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         for column, width in ((SHARE, 48), (KEY, 32), (EYE, 30), (LOCK, 34)):
             self.view.setColumnWidth(column, width)
-        self.view.clicked.connect(self._on_clicked)
+        self.view.switched.connect(self._on_switched)
         self.view.selectionModel().currentChanged.connect(self._on_current)
         self.view.doubleClicked.connect(self._on_double_clicked)
         layout.addWidget(self.view, 1)
@@ -184,11 +205,14 @@ class ClassesPanel(QWidget):
         for name in ("edit", "color", "delete"):
             self.buttons[name].setEnabled(editable)
 
-    def _on_clicked(self, index: QModelIndex) -> None:
+    def _on_switched(self, index: QModelIndex) -> None:
+        found = self.model.label_class(index.row())
+        if found is None:
+            return
         if index.column() == EYE:
-            self._toggle_hidden()
-        elif index.column() == LOCK:
-            self._toggle_locked()
+            self._edit(replace(found, hidden=not found.hidden))
+        else:
+            self._edit(replace(found, locked=not found.locked))
 
     def _on_double_clicked(self, index: QModelIndex) -> None:
         if index.column() in (SHARE, KEY):

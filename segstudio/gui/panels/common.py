@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from shiboken6 import isValid
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 MARGIN_PX: Final = 10
 SPACING_PX: Final = 8
 ICON_PX: Final = 16
-_KEY_GAP_PX: Final = 10
+_KEY_GAP_PX: Final = 8
+_KEY_SIZE: Final = 0.85
 _KEY_MARGIN_PX: Final = 10
 _KEY_OPACITY: Final = 0.65
 _PROGRESS_STEPS: Final = 1000
@@ -153,13 +154,19 @@ class KeyButton(QPushButton):
             return
         painter = QPainter(self)
         painter.setOpacity(_KEY_OPACITY)
+        painter.setFont(self._key_font())
         group = self.palette().ColorGroup.Normal if self.isEnabled() else self.palette().ColorGroup.Disabled
         painter.setPen(self.palette().color(group, self.foregroundRole()))
         area = self.rect().adjusted(0, 0, -_KEY_MARGIN_PX, 0)
         painter.drawText(area, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, self._key)
 
     def _key_width(self) -> int:
-        return 2 * (self.fontMetrics().horizontalAdvance(self._key) + _KEY_GAP_PX)
+        return 2 * (QFontMetrics(self._key_font()).horizontalAdvance(self._key) + _KEY_GAP_PX)
+
+    def _key_font(self) -> QFont:
+        font = QFont(self.font())
+        font.setPointSizeF(font.pointSizeF() * _KEY_SIZE)
+        return font
 
 
 def key_button(

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSizePolicy, QWidget
+from PySide6.QtGui import QPaintEvent
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 from segstudio.core.events import Change
 from segstudio.gui.icons import icon
@@ -26,13 +36,33 @@ if TYPE_CHECKING:
     from segstudio.services.workspace import Workspace
 
 KEY_PROPOSE: Final = "R"
+KEY_PROPOSE_ALL: Final = "Ctrl+Shift+R"
 _MIN_COMBO_CHARS: Final = 7
+_ICON_GAP_PX: Final = 8
 _VERB: Final = "Proposing"
+_NETWORK_TIP: Final = "The network that makes proposals and learns from your labels"
+
+
+class CompactCombo(QComboBox):
+    """A combo box that shortens an entry wider than itself."""
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        field = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        room = field.width() - (0 if option.currentIcon.isNull() else option.iconSize.width() + _ICON_GAP_PX)
+        text = option.currentText or self.placeholderText()
+        option.currentText = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 def compact_combo(name: str, tip: str) -> QComboBox:
     """A combo box that shrinks with the panel; its list is as wide as its entries."""
-    combo = QComboBox()
+    combo = CompactCombo()
     combo.setAccessibleName(name)
     combo.setToolTip(tip)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -58,11 +88,10 @@ class ModelPanel(Panel):
         self.refresh(Change(0))
 
     def _make_choices(self) -> None:
-        self.network = compact_combo("Network", "The network that makes proposals and learns from your labels")
+        self.network = compact_combo("Network", _NETWORK_TIP)
         self.network.activated.connect(lambda _index: self._use_chosen())
         self.device = compact_combo("Device", "Where the network runs; automatic takes the fastest one")
         self.device.activated.connect(lambda _index: self._use_device())
-        self.note = label("", "muted")
         self.learnt = label("")
         self.learnt.setAccessibleName("What the model has learnt")
         self.auto = QCheckBox("Propose on opening")
@@ -76,8 +105,8 @@ class ModelPanel(Panel):
             self.propose, "primary",
         )  # fmt: skip
         self.all_button = key_button(
-            "Propose for all unreviewed", "predict_all", "", "Make proposals for every image that is not reviewed",
-            self.propose_all,
+            "Propose for all unreviewed", "predict_all", KEY_PROPOSE_ALL,
+            "Make proposals for every image that is not reviewed", self.propose_all,
         )  # fmt: skip
         self.cancel_button = key_button("Cancel", "cancel", "", "Stop making proposals", self.cancel, "danger")
         self.back_button = key_button("Previous", "undo", "", "Go back to the model used before this one", self.go_back)
@@ -85,7 +114,9 @@ class ModelPanel(Panel):
             "All models", "models", "", "Search the models and read where they come from", self.models_requested.emit
         )
         self.progress = progress_bar("Progress of the proposal")
-        self.progress_text = label("", "muted")
+        policy = self.progress.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.progress.setSizePolicy(policy)
 
     def _assemble(self) -> None:
         form = QFormLayout()
@@ -96,15 +127,13 @@ class ModelPanel(Panel):
         self.column.addLayout(form)
         frame, inside = card()
         inside.addWidget(self.learnt)
-        inside.addWidget(self.note)
         inside.addLayout(row(self.back_button, self.models_button))
         self.column.addWidget(frame)
         self.column.addWidget(self.propose_button)
-        self.column.addWidget(self.all_button)
-        self.column.addWidget(self.auto)
         self.column.addWidget(self.progress)
-        self.column.addWidget(self.progress_text)
+        self.column.addWidget(self.all_button)
         self.column.addWidget(self.cancel_button)
+        self.column.addWidget(self.auto)
         self.column.addWidget(self.error)
         self.column.addStretch(1)
 
@@ -152,8 +181,7 @@ class ModelPanel(Panel):
         self.device.clear()
         self._shown_cards = []
         set_text(self.learnt, "Open a project to choose a network.")
-        set_text(self.note, "")
-        for widget in (self.progress, self.progress_text, self.cancel_button):
+        for widget in (self.progress, self.cancel_button):
             widget.hide()
 
     def _show_models(self, workspace: Workspace) -> None:
@@ -168,8 +196,14 @@ class ModelPanel(Panel):
         active = workspace.models.active_info
         self.network.setCurrentIndex(self.network.findData(active.card.id))
         set_text(self.learnt, active.note, "success" if active.knows_classes else "warning")
-        set_text(self.note, active.card.description)
+        self._describe(active)
         self.back_button.setEnabled(workspace.models.previous is not None)
+
+    def _describe(self, info: CardInfo) -> None:
+        """Title and description are long, so they are the tooltip of what names the model."""
+        words = "\n".join(part for part in (self._title(info), info.card.description) if part)
+        self.network.setToolTip(f"{_NETWORK_TIP}\n\n{words}")
+        self.learnt.setToolTip(words)
 
     @staticmethod
     def _title(info: CardInfo) -> str:
@@ -196,10 +230,13 @@ class ModelPanel(Panel):
         self.propose_button.setEnabled(not busy and workspace.current is not None)
         self.propose_button.setText("Proposing…" if busy else "Propose")
         self.all_button.setEnabled(not busy and bool(workspace.images))
-        self.progress.setVisible(busy)
+        # One takes the place of the other, so that nothing below moves under the pointer.
+        self.all_button.setVisible(not busy)
         self.cancel_button.setVisible(busy)
+        self.progress.setVisible(busy)
         show_progress(self.progress, fraction if busy else 0.0)
-        set_text(self.progress_text, text if busy else "")
+        self.progress.setToolTip(text if busy else "")
+        self.progress.setAccessibleDescription(self.progress.toolTip())
 
     # -- choosing --------------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ _GAP_PX: Final = 14.0
 _AXIS_PX: Final = 40.0
 _RIGHT_PX: Final = 10.0
 _MARKER_PX: Final = 2.5
+_EMPTY_PX: Final = 48
+_LOWEST_PX: Final = 150
 
 
 def nice_ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
@@ -125,12 +127,16 @@ class TrainingPlot(QWidget):
         self._hover: float | None = None
         self.setMouseTracking(True)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMinimumHeight(150)
+        self.setMinimumHeight(_EMPTY_PX)
         self.setAccessibleName("Plot of loss and validation mean IoU")
 
     def set_data(self, losses: Points, validations: Points, parent_miou: float | None = None) -> None:
         """Show (step, loss) and (step, mean IoU 0..1) pairs, and the score to beat."""
+        was_empty = self.is_empty
         self._losses, self._validations, self._parent_miou = tuple(losses), tuple(validations), parent_miou
+        if was_empty != self.is_empty:
+            self.setMinimumHeight(_EMPTY_PX if self.is_empty else _LOWEST_PX)
+            self.updateGeometry()
         self.setAccessibleDescription(self._words())
         self.update()
 
@@ -145,7 +151,7 @@ class TrainingPlot(QWidget):
         return not self._losses and not self._validations
 
     def sizeHint(self) -> QSize:
-        return QSize(240, 220)
+        return QSize(240, _EMPTY_PX if self.is_empty else 220)
 
     def charts(self) -> tuple[Chart, Chart]:
         """Where the loss and the score are drawn at the present size."""
@@ -220,7 +226,8 @@ class TrainingPlot(QWidget):
             painter.drawLine(QPointF(chart.area.left(), y), QPointF(chart.area.right(), y))
             if last_y - y >= metrics.height():
                 painter.setPen(muted)
-                box = QRectF(0, y - metrics.height() / 2, _AXIS_PX - 6, metrics.height())
+                # The topmost number keeps clear of the title above it.
+                box = QRectF(0, max(y - metrics.height() / 2, chart.area.top() - 4), _AXIS_PX - 6, metrics.height())
                 painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, f"{tick:g}")
                 last_y = y
         if steps:

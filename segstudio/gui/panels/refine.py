@@ -144,13 +144,17 @@ class RefinePanel(Panel):
         workspace = self.workspace
         if workspace is None or not self._can_refine(workspace):
             return
-        backend = self.backend.currentData()
-        self.attempt(lambda: workspace.refining.refine_current(self.params(), backend))
+        self.attempt(lambda: workspace.refining.refine_current(self.params(), self.engine))
 
     def cancel(self) -> None:
         """Stop what is running."""
         if self.workspace is not None:
             self.attempt(self.workspace.refining.cancel)
+
+    @property
+    def engine(self) -> str:
+        """The program chosen to compute it."""
+        return str(self.backend.currentData() or _FIRST_CHOICE)
 
     def params(self) -> Any:
         """The numbers shown, as parameters of the refinement (same type as the presets')."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from segstudio.services.workspace import Workspace
 
 KEY_TRAIN: Final = "T"
+KEY_STOP: Final = "Shift+T"
 TIMES: Final[tuple[tuple[str, float | None], ...]] = (
     ("1 minute", 1.0),
     ("5 minutes", 5.0),
@@ -126,6 +127,12 @@ class TrainingPanel(Panel):
 
     # -- what a person can ask for -----------------------------------------------------------------
 
+    @property
+    def minutes(self) -> float | None:
+        """How long a run may take; None until it is stopped."""
+        chosen: float | None = self.time.currentData()
+        return chosen
+
     def toggle(self) -> None:
         """Start a run, or stop the one going on and keep its best."""
         workspace = self.workspace
@@ -134,7 +141,7 @@ class TrainingPanel(Panel):
         if workspace.finetuning.running:
             self.attempt(workspace.finetuning.stop)
         else:
-            self.attempt(lambda: workspace.finetuning.start(minutes=self.time.currentData()))
+            self.attempt(lambda: workspace.finetuning.start(minutes=self.minutes))
 
     def adopt(self) -> None:
         """Use the model of the run shown, whatever the gate said."""
@@ -183,6 +190,7 @@ class TrainingPanel(Panel):
             self.train_button.setText("Stop" if running else "Train")
             set_role(self.train_button, "danger" if running else "primary")
             self.train_button.set_icon_name("stop" if running else "train")
+            self.train_button.set_key(KEY_STOP if running else KEY_TRAIN)
             stop = "Stop after this step; the best model so far is kept if it wins"
             self.train_button.set_help(
                 stop if running else "Learn from everything decided so far; you can go on labelling"

@@ -1,20 +1,18 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from segstudio.engine.protocol import Region
-from segstudio.engine.shm import NAME_PREFIX, SlotPool, attach, needed_bytes, store, view
+from segstudio.engine.shm import SlotPool, attach, needed_bytes, store, view
 
 
 @pytest.fixture
-def pool():
+def pool(shared_memory_left):
     pool = SlotPool()
     yield pool
     pool.close()
-    assert not list(Path("/dev/shm").glob(NAME_PREFIX + "*"))
+    assert not shared_memory_left()
 
 
 def test_arrays_written_by_one_side_are_read_by_the_other(pool):
