@@ -68,11 +68,12 @@ class Workbench(QWidget):
 
     def _build(self) -> None:
         self.images = ImagesPanel(self)
+        # The order in which they are made is the order of Tab: as one reads.
+        self.view_bar = ViewBar(self._actions, self)
+        self.tool_bar = ToolBar(self._actions, self)
         self.canvas = CanvasWidget(self)
         self.canvas.setAccessibleName("Image canvas")
         self.tools = create_tools()
-        self.tool_bar = ToolBar(self._actions, self)
-        self.view_bar = ViewBar(self._actions, self)
         self.side = SideColumn(self._settings, self)
         self.side.setMinimumWidth(280)
         self.images.setMinimumWidth(168)

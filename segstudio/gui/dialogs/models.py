@@ -30,12 +30,19 @@ _ID_ROLE: Final = Qt.ItemDataRole.UserRole
 FACTS: Final = ("Status", "Paper", "Reported", "Parameters", "Classes", "Measured here", "Licence", "Family")
 
 
+def _measured(name: str, value: float) -> str:
+    """One score as a person reads it: "mean IoU 0.989", "17,550 pixels"."""
+    if name == "pixels":
+        return f"{value:,.0f} pixels"
+    return f"{'mean IoU' if name == 'miou' else name.replace('_', ' ')} {value:.3f}"
+
+
 def facts(info: CardInfo) -> dict[str, str]:
     """What a card says, by the names in FACTS; empty where it says nothing."""
     card = info.card
     classes = ", ".join(card.classes[:8]) + (f" and {len(card.classes) - 8} more" if len(card.classes) > 8 else "")
     parameters = f"{card.parameters / 1e6:.1f} million" if card.parameters else ""
-    metrics = ", ".join(f"{name} {value:.3f}" for name, value in card.metrics.items())
+    metrics = ", ".join(_measured(name, value) for name, value in card.metrics.items())
     values = (info.note, card.paper, card.merit, parameters, classes or "any", metrics, card.license, card.family)
     return dict(zip(FACTS, values, strict=True))
 

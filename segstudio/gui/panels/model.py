@@ -130,10 +130,10 @@ class ModelPanel(Panel):
         inside.addLayout(row(self.back_button, self.models_button))
         self.column.addWidget(frame)
         self.column.addWidget(self.propose_button)
-        self.column.addWidget(self.progress)
         self.column.addWidget(self.all_button)
         self.column.addWidget(self.cancel_button)
         self.column.addWidget(self.auto)
+        self.column.addWidget(self.progress)
         self.column.addWidget(self.error)
         self.column.addStretch(1)
 
