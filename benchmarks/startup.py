@@ -24,7 +24,7 @@ _NEXT_IMAGES = 15
 _PAUSE_MS = 250
 _SETTLE_MS = 2000
 _TIMEOUT_S = 300
-_HEAVY = ("torch", "torchvision")
+_HEAVY = ("torch", "torchvision", "pydensecrf")
 _MEASURES = {
     "first": "start to first image, first opening",
     "again": "start to first image, opened before",

@@ -31,4 +31,4 @@ def command(
         err.print(warning, markup=False)
     images = f"{report.images} image{'s' if report.images != 1 else ''}"
     out.print(f"{images} written to {target}", markup=False)
-    return 0
+    return 1 if report.left_out else 0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segstudio.cli.console import out
+from segstudio.cli.console import err, out
 from segstudio.project.project import Project
 from segstudio.services.importing import import_project
 
@@ -24,5 +24,9 @@ def command(
     """
     with Project.open(project.expanduser().absolute()) as opened:
         report = import_project(opened, opened.catalog, format, source.expanduser().absolute())
-    out.print(report.sentence, markup=False)
-    return 0
+    for name in report.unmatched:
+        err.print(f"{name} was left out: it matches no image.", markup=False)
+    for sentence in (*report.refused, *report.warnings):
+        err.print(sentence, markup=False)
+    out.print(report.headline, markup=False)
+    return 1 if report.unmatched or report.refused else 0

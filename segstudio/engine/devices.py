@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-AUTO = "auto"
-
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:

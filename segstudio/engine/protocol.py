@@ -59,8 +59,6 @@ class DevicesSpec:
     """List the devices a network can run on."""
 
 
-Spec: TypeAlias = PredictSpec | RefineSpec | TrainSpec | DevicesSpec
-
 # -------------------------------------------------------------------------------------------- what is answered
 
 

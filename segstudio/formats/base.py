@@ -60,10 +60,11 @@ class ImportedLabel:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """How many images were written, and a sentence for each thing worth knowing."""
+    """How many images were written, a sentence for each thing worth knowing, and how many images were left out."""
 
     images: int
     warnings: list[str] = field(default_factory=list)
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def check_size(labels: SegmentMap, name: str, width: int, height: int, source: s
 
 
 def check_classes(labels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], catalog: Catalog | None, name: str) -> None:
-    """Returns where every value is a class of the catalog or 255; without a catalog, where it could be one.
+    """Returns where every value of (H, W) is a class of the catalog or 255; without a catalog, where it could be one.
 
     Raises:
         FormatError: It names the first value that is not.

@@ -69,7 +69,7 @@ class CocoExporter:
                     else:
                         writer.add(file_name, image.split, labels)
             write_classes(folder, catalog)
-        return ExportReport(writer.images, warnings)
+        return ExportReport(writer.images, warnings, len(images) - writer.images)
 
 
 def _copy(folder: Path, name: str, image: LabelledImage, labels: SegmentMap) -> str:

@@ -84,7 +84,7 @@ class VocExporter:
             write_classes(folder, catalog)
             if not _is_year_folder(out.absolute()):
                 warnings += _link_devkit(folder)
-        return ExportReport(len(written), warnings)
+        return ExportReport(len(written), warnings, len(images) - len(written))
 
 
 def _write_image(folder: Path, name: str, image: LabelledImage, catalog: Catalog) -> list[str]:

@@ -97,11 +97,12 @@ class _Profile:
 
     def __init__(self, window: MainWindow) -> None:
         self._path = os.environ.get(PROFILE_VARIABLE)
+        self._quits = os.environ.get(QUIT_VARIABLE) == "1"
         self._window = window
         self._timer: QTimer | None = None
 
     def shown(self) -> None:
-        if not self._path:
+        if not (self._path or self._quits):
             return
         self._write("window_shown")
         self._timer = QTimer(self._window, interval=0)
@@ -115,7 +116,7 @@ class _Profile:
         self._timer.stop()
         self._window.workbench.canvas.repaint()
         self._write("first_image_drawn")
-        if os.environ.get(QUIT_VARIABLE) == "1":
+        if self._quits:
             self._window.close()
 
     def _write(self, name: str) -> None:

@@ -88,7 +88,7 @@ class Commands:
         table = self._window.actions_table
         for name in TOOL_ACTIONS:
             table.bind(name, partial(self._tool, name))
-        self._image("undo", lambda a: a.undo())
+        self._project("undo", self._undo)
         self._image("redo", lambda a: a.redo())
         for name in ("previous_image", "next_image", "next_unfinished"):
             self._project(name, partial(self._step, name))
@@ -98,6 +98,7 @@ class Commands:
         for number in range(10):
             table.bind(f"class_{number}", partial(self._class, number))
         table.bind("add_class", self._add_class)
+        table.bind("rename_class", self._rename_class)
 
     def _bind_model(self) -> None:
         self._project("predict", lambda w: w.predicting.predict_current())
@@ -254,6 +255,16 @@ class Commands:
     def _add_class(self) -> None:
         self._window.workbench.side.show_section("classes")
         self._window.workbench.side.classes.add_class()
+
+    def _rename_class(self) -> None:
+        self._window.workbench.side.show_section("classes")
+        if not self._window.workbench.side.classes.rename_current():
+            self._window.messages.show_message("info", "Ignore keeps its name.", "Choose a class to rename it.")
+
+    def _undo(self, workspace: Workspace) -> None:
+        # What is being drawn is the last thing done: it goes first, and alone.
+        if not self._window.workbench.canvas.cancel_gesture() and workspace.current is not None:
+            workspace.current.undo()
 
     def _go_back(self, workspace: Workspace) -> None:
         card = workspace.models.go_back()

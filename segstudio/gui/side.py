@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QScrollArea, QVBoxLayout, QWidget
 
 from segstudio.gui.panels.classes import ClassesPanel
 from segstudio.gui.section import Section
@@ -23,6 +23,23 @@ _OPEN_KEY: Final = "open_sections"
 _OPEN_AT_FIRST: Final = ("classes", "model", "proposal", "training")
 
 
+class WheelGuard(QObject):
+    """Lets the wheel scroll the column where it would change a number or a choice that nobody has in focus."""
+
+    def watch(self, panel: QWidget) -> None:
+        """Guard the inputs of a panel."""
+        inputs: list[QWidget] = [*panel.findChildren(QAbstractSpinBox), *panel.findChildren(QComboBox)]
+        for widget in inputs:
+            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() != QEvent.Type.Wheel or not isinstance(watched, QWidget) or watched.hasFocus():
+            return False
+        event.ignore()
+        return True
+
+
 class SideColumn(QScrollArea):
     """All sections in one scrolling column; which are open is remembered.
 
@@ -37,6 +54,7 @@ class SideColumn(QScrollArea):
         super().__init__(parent)
         self._settings = settings
         self._workspace: Workspace | None = None
+        self._wheel_guard = WheelGuard(self)
         self._panels: dict[str, Panel] = {}
         self._refine: RefinePanel
         self._training: TrainingPanel
@@ -52,7 +70,7 @@ class SideColumn(QScrollArea):
         self._column.addStretch(1)
         self._open = settings.get(_OPEN_KEY, list(_OPEN_AT_FIRST))
         self.sections: dict[str, Section] = {}
-        self.classes = ClassesPanel(self._inner)
+        self.classes = ClassesPanel()
         self._add("classes", "Classes", self.classes)
         self.setWidget(self._inner)
 
@@ -64,9 +82,8 @@ class SideColumn(QScrollArea):
             from segstudio.gui.panels.refine import RefinePanel
             from segstudio.gui.panels.training import TrainingPanel
 
-            inner = self._inner
-            model, proposal = ModelPanel(inner), ProposalPanel(inner)
-            self._refine, self._training = RefinePanel(inner), TrainingPanel(inner)
+            model, proposal = ModelPanel(), ProposalPanel()
+            self._refine, self._training = RefinePanel(), TrainingPanel()
             self._panels = {
                 "model": model,
                 "proposal": proposal,
@@ -116,6 +133,8 @@ class SideColumn(QScrollArea):
         return section
 
     def _add(self, name: str, title: str, panel: QWidget) -> None:
+        """Takes a panel without a parent, so that Tab reaches the section's header before what it holds."""
+        self._wheel_guard.watch(panel)
         section = Section(title, panel, self._inner)
         section.set_open(name in self._open)
         section.toggled.connect(self._remember)

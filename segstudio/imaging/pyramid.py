@@ -42,7 +42,7 @@ def level_count(height: int, width: int, tile: int) -> int:
 
 
 def build_pyramid(rgb: npt.NDArray[np.uint8], tile: int = 256) -> list[npt.NDArray[np.uint8]]:
-    """The image itself first, then each level half the one before, down to one tile."""
+    """The image (H, W, 3) itself first, then each level half the one before, down to one tile."""
     levels = [rgb]
     for _ in range(level_count(rgb.shape[0], rgb.shape[1], tile) - 1):
         levels.append(halve_rgb(levels[-1]))

@@ -24,7 +24,7 @@ def encode(mask: npt.NDArray[np.bool_]) -> Rle:
 
 
 def encode_part(part: npt.NDArray[np.bool_], rect: Rect, height: int, width: int) -> Rle:
-    """The run lengths of a mask of `height` x `width` that is `part` inside `rect` and False elsewhere.
+    """The run lengths of a mask (height, width) that is `part` (h, w) inside `rect` and False elsewhere.
 
     Costs the area of the part, not of the image: an image of a thousand cells is encoded a thousand small parts.
     """

@@ -36,7 +36,7 @@ def resolve_device(wanted: str | torch.device | None) -> torch.device:
 def fast_dtype(device: torch.device) -> torch.dtype | None:
     """The 16-bit format the device computes faster than float32, or None where it has none."""
     if device.type == "cpu":
-        return torch.bfloat16 if _cpu_has_bfloat16() else None
+        return torch.bfloat16 if _cpu_has_matrix_unit() else None
     if device.type != "cuda":
         return None
     if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -46,7 +46,8 @@ def fast_dtype(device: torch.device) -> torch.dtype | None:
 
 def prefers_channels_last(device: torch.device) -> bool:
     """Whether convolutions run faster on pixels whose channels lie side by side."""
-    return device.type == "cuda" or (device.type == "cpu" and _cpu_has_bfloat16())
+    # Measured for unet-small: 15 to 40 % faster on the CPU, with AMX and without. It is oneDNN that gains.
+    return device.type == "cuda" or (device.type == "cpu" and _has_onednn())
 
 
 def free_memory(device: torch.device) -> int:
@@ -73,10 +74,15 @@ def release_memory(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-def _cpu_has_bfloat16() -> bool:
-    # Without these units bfloat16 is emulated, and slower than float32.
-    probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(bool(getattr(torch.cpu, name)()) for name in probes if hasattr(torch.cpu, name))
+def _cpu_has_matrix_unit() -> bool:
+    # AMX halves a step of unet-small (126 to 66 ms) and a prediction (18 to 10 ms). AVX-512's bfloat16 alone makes
+    # both slower (136 to 164 ms, 19 to 29 ms), and where even that is missing, several times slower.
+    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return probe is not None and bool(probe())
+
+
+def _has_onednn() -> bool:
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def _system_free() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import sys
 from collections.abc import Callable
@@ -10,24 +11,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segstudio.core.errors import Cancelled
+from segstudio.core.errors import Cancelled, UserError
 from segstudio.core.jobs import Progress
 from segstudio.refine.energy import unary_energy
 from segstudio.refine.params import CrfParams
 
 _HOW_TO_ADD = 'Add it with: pip install "segstudio[pydensecrf]" (it needs a C compiler and Python 3.11 or 3.12).'
 
+_HOW_TO_MEND = 'Build it again: pip install --force-reinstall --no-cache-dir "segstudio[pydensecrf]".'
+
 
 def unavailable_reason() -> str | None:
-    """None where pydensecrf can be used, else one sentence with how to add it."""
-    try:
-        import pydensecrf.densecrf  # noqa: F401
-    except ImportError:
-        if sys.version_info >= (3, 13):
-            version = platform.python_version()
-            return f"pydensecrf is not installed and cannot be built for Python {version}. {_HOW_TO_ADD}"
-        return f"pydensecrf is not installed. {_HOW_TO_ADD}"
-    return None
+    """None where pydensecrf is installed, else one sentence with how to add it. Loads nothing: the window asks."""
+    if importlib.util.find_spec("pydensecrf") is not None:
+        return None
+    if sys.version_info >= (3, 13):
+        version = platform.python_version()
+        return f"pydensecrf is not installed and cannot be built for Python {version}. {_HOW_TO_ADD}"
+    return f"pydensecrf is not installed. {_HOW_TO_ADD}"
 
 
 def minimise(
@@ -42,6 +43,7 @@ def minimise(
 
     Raises:
         Cancelled: `cancelled` said so before the first or between two iterations.
+        UserError: pydensecrf is installed but does not load.
     """
     classes, height, width = probabilities.shape
     crf = _prepared(image, probabilities, params)
@@ -60,10 +62,16 @@ def minimise(
     return result.reshape(classes, height, width)
 
 
+def _library() -> Any:
+    try:
+        return importlib.import_module("pydensecrf.densecrf")
+    except ImportError as error:
+        raise UserError(f"pydensecrf is installed but does not load ({error}).", _HOW_TO_MEND) from error
+
+
 def _prepared(image: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.float32], params: CrfParams) -> Any:
     """A pydensecrf model with unary and both kernels set (a kernel of weight zero is left out: same energy)."""
-    from pydensecrf import densecrf
-
+    densecrf = _library()
     classes, height, width = probabilities.shape
     crf = densecrf.DenseCRF2D(width, height, classes)
     crf.setUnaryEnergy(unary_energy(probabilities))

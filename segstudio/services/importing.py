@@ -32,9 +32,14 @@ class ImportReport:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def headline(self) -> str:
+        """What went in, and nothing of what did not."""
+        return f"Labels of {self.images} image{'s' if self.images != 1 else ''} imported."
+
+    @property
     def sentence(self) -> str:
         """The report in one line."""
-        text = f"Labels of {self.images} image{'s' if self.images != 1 else ''} imported."
+        text = self.headline
         if self.unmatched:
             text += f" {len(self.unmatched)} labels match no image ({', '.join(self.unmatched[:_NAMED])})."
         rest = len(self.refused) - _NAMED

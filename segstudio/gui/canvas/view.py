@@ -293,6 +293,8 @@ class CanvasView(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self._sync_view()
+        # The image moves under a resting pointer, and what the tool shows there with it.
+        self._follow_pointer()
         super().resizeEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:

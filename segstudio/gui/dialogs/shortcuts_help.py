@@ -26,7 +26,10 @@ _CANVAS_ROWS: Final = (
     (("Wheel",), "Zoom at the pointer"),
     (("Space",), "Hold and drag to pan; the middle button does it too"),
     (("Ctrl+Wheel",), "Brush size"),
-    (("Right button",), "Erase with the brush"),
+    (("Right button",), "Erase with the brush or the fill"),
+    (("Shift+Click",), "Straight line from where the brush was last"),
+    (("Return",), "Close the polygon"),
+    (("Backspace",), "Take back the last corner of the polygon"),
     (("Alt+Click",), "Pick the class under the pointer"),
     (("Esc",), "Cancel the stroke or polygon"),
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QColor, QKeyEvent, QMouseEvent
+from PySide6.QtGui import QAction, QColor, QMouseEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
@@ -58,12 +58,6 @@ class ClassView(QTableView):
         index = self.indexAt(event.position().toPoint())
         return event.button() == Qt.MouseButton.LeftButton and index.column() in (EYE, LOCK)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_F2:
-            self.edit(self.model().index(self.currentIndex().row(), NAME))
-            return
-        super().keyPressEvent(event)
-
 
 class ClassesPanel(QWidget):
     """The classes of a project; `class_chosen` says what to paint with, `catalog_edited` asks for a change."""
@@ -112,8 +106,8 @@ class ClassesPanel(QWidget):
         row.setContentsMargins(8, 0, 8, 0)
         row.setSpacing(4)
         self.buttons = {
-            "add": self._button("add", "Add class", self.add_class),
-            "edit": self._button("edit", "Rename class (F2)", self._start_rename),
+            "add": self._button("add", "Add class (Ctrl+Shift+N)", self.add_class),
+            "edit": self._button("edit", "Rename class (F2)", self.rename_current),
             "color": self._button("color", "Change colour", self._recolor),
             "delete": self._button("delete", "Delete class", self._delete),
         }
@@ -123,7 +117,7 @@ class ClassesPanel(QWidget):
         layout.addLayout(row)
         self.set_catalog(Catalog())
 
-    def _button(self, name: str, title: str, callback: Callable[[], None]) -> QToolButton:
+    def _button(self, name: str, title: str, callback: Callable[[], object]) -> QToolButton:
         button = QToolButton(self)
         button.setIcon(icons.icon(name))
         button.setIconSize(QSize(theme.ICON_PX, theme.ICON_PX))
@@ -188,7 +182,7 @@ class ClassesPanel(QWidget):
         self.catalog_edited.emit(changed)
         if self.model.catalog == changed:
             self.set_current_class(changed.ids[-1])
-            self._start_rename()
+            self.rename_current()
 
     def _current(self) -> LabelClass | None:
         row = self.view.currentIndex().row()
@@ -216,7 +210,7 @@ class ClassesPanel(QWidget):
 
     def _on_double_clicked(self, index: QModelIndex) -> None:
         if index.column() in (SHARE, KEY):
-            self._start_rename()
+            self.rename_current()
 
     def _toggle_hidden(self) -> None:
         found = self._current()
@@ -234,9 +228,12 @@ class ClassesPanel(QWidget):
     def _rename(self, class_id: int, name: str) -> None:
         self._edit(replace(self.model.catalog[class_id], name=name))
 
-    def _start_rename(self) -> None:
-        if self._current() is not None:
-            self.view.edit(self.model.index(self.view.currentIndex().row(), NAME))
+    def rename_current(self) -> bool:
+        """Let the person type another name for the current class; False for ignore, which keeps its name."""
+        if self._current() is None:
+            return False
+        self.view.edit(self.model.index(self.view.currentIndex().row(), NAME))
+        return True
 
     def _recolor(self) -> None:
         found = self._current()
@@ -262,7 +259,7 @@ class ClassesPanel(QWidget):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for title, callback in (
-            ("Rename", self._start_rename),
+            ("Rename", self.rename_current),
             ("Change colour…", self._recolor),
             ("Show" if found.hidden else "Hide", self._toggle_hidden),
             ("Unlock" if found.locked else "Lock", self._toggle_locked),

@@ -385,3 +385,14 @@ def test_the_canvas_takes_its_held_keys_from_the_actions_of_the_window(
     drag(canvas, (400, 300), (400, 300), LEFT)
     assert claims(Qt.Key.Key_Return)
     assert claims(Qt.Key.Key_Escape)
+
+
+def test_a_brush_that_rests_while_the_window_grows_leaves_no_trace_when_it_goes(
+    canvas: CanvasWidget, make_annotator: MakeAnnotator
+) -> None:
+    canvas.set_document(make_annotator(60, 80))
+    canvas.set_tool(create_tools()["brush"])
+    mouse(canvas, QEvent.Type.MouseMove, (400, 300), NO_BUTTON)
+    canvas.resize(1200, 900)
+    assert canvas.tool is not None
+    assert canvas._preview == canvas.tool.preview_bounds(canvas._pointer, canvas.context)

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from segstudio.core.events import Change
 from segstudio.core.jobs import JobState
 from segstudio.gui.panels.model import ModelPanel
+from segstudio.gui.shortcuts import load_specs
 from segstudio.services.jobboard import JobRecord
 
 
@@ -68,11 +69,34 @@ def test_busy_shows_progress_and_cancel_and_blocks_another_proposal(qtbot, panel
     workspace.jobs.records = [JobRecord(1, "Proposing for 12 images", JobState.RUNNING, 0.4, "5 of 12", True)]
     workspace.emit(Change.JOBS)
     assert panel.progress.isVisible() and panel.progress.value() == 400
-    assert panel.progress_text.text() == "5 of 12"
+    assert panel.progress.toolTip() == "5 of 12"
     assert not panel.propose_button.isEnabled()
     panel.propose()
     click(qtbot, panel.cancel_button)
     assert workspace.calls == [("cancel_predicting",)]
+
+
+def test_nothing_below_moves_while_a_proposal_is_made(qtbot, panel, workspace):
+    def heights():
+        qtbot.wait(20)
+        return panel.column.minimumSize().height(), panel.auto.y()
+
+    before = heights()
+    workspace.predicting.busy = True
+    workspace.emit(Change.JOBS)
+    assert panel.cancel_button.isVisible() and not panel.all_button.isVisible()
+    assert heights() == before
+
+
+def test_the_tooltip_holds_the_whole_name_and_description_of_the_model(panel, workspace):
+    card = workspace.models.active_info.card
+    assert card.title in panel.network.toolTip() and card.description in panel.network.toolTip()
+
+
+def test_the_buttons_name_the_keys_of_the_table(panel):
+    keys = {spec.id: spec.keys for spec in load_specs()}
+    assert panel.propose_button.key in keys["predict"]
+    assert panel.all_button.key in keys["predict_all"] and panel.all_button.key in panel.all_button.toolTip()
 
 
 def test_the_line_says_whether_the_model_has_learnt(panel, workspace):

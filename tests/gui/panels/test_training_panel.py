@@ -57,6 +57,7 @@ def test_a_running_run_shows_itself_and_stops(qtbot, panel, workspace):
     view.losses = [(1, 1.0), (9, 0.5)]
     workspace.emit(Change.RUNS)
     assert panel.train_button.text() == "Stop" and panel.progress.value() == 500
+    assert panel.train_button.key == "Shift+T" and "Shift+T" in panel.train_button.toolTip()
     assert "Step 9" in panel.state.text() and not panel.plot.is_empty and not panel.time.isEnabled()
     qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
     assert workspace.calls == [("stop",)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,11 @@ def test_the_help_lists_every_key_and_narrows_by_search(window: MainWindow, qtbo
     visible = [row[0] for row in dialog.rows if not row[1][1].isHidden()]
     assert visible
     assert all("undo" in row for row in visible)
+
+
+def test_every_key_that_the_user_guide_names_is_in_the_table() -> None:
+    guide = Path(__file__).parents[3] / "docs" / "user-guide.md"
+    named = re.findall(r"\[([^\]]+)\](?!\()", guide.read_text(encoding="utf-8"))
+    keys = {key for spec in load_specs() for key in (*spec.keys, *spec.hold_keys)}
+    wanted = {key for text in named for key in re.split(r" (?:or|and|to) ", text) if not key.startswith("`")}
+    assert wanted - keys == set()

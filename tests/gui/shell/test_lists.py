@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from segstudio.core.catalog import IGNORE, Catalog
@@ -123,14 +124,22 @@ def test_the_first_choice_is_no_background(classes: ClassesPanel) -> None:
     assert classes.current_class() == 1
 
 
-def test_eye_and_lock_toggle_the_class(classes: ClassesPanel) -> None:
+def test_eye_and_lock_toggle_the_class_and_leave_the_one_in_hand(classes: ClassesPanel) -> None:
+    classes.resize(300, 200)
+    classes.show()
+    classes.set_current_class(2)
     for column in (EYE, LOCK):
         index = classes.model.index(1, column)
-        classes.view.setCurrentIndex(index)
-        classes.view.clicked.emit(index)
+        QTest.mouseClick(
+            classes.view.viewport(),
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+            classes.view.visualRect(index).center(),
+        )
     assert classes.model.catalog[1].hidden
     assert classes.model.catalog[1].locked
     assert not classes.model.catalog[0].hidden
+    assert classes.current_class() == 2
 
 
 def test_renaming_keeps_id_and_colour(classes: ClassesPanel) -> None:

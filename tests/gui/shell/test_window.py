@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent, QPixmap
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QRect, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QPixmap, QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QSlider
+from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QSlider, QWidget
 from pytestqt.qtbot import QtBot
 
 from segstudio.core.items import Status
@@ -21,6 +21,8 @@ from segstudio.gui.dialogs.new_project import NewProjectDialog
 from segstudio.gui.main_window import MainWindow
 from segstudio.gui.thumbnails import SIZE_PX
 from segstudio.gui.tour import STEPS
+from segstudio.refine.params import CrfParams
+from segstudio.services.finetuning import Readiness
 
 Shown = Callable[[MainWindow], str | None]
 
@@ -249,6 +251,147 @@ def test_the_message_bar_floats_inside_the_canvas(opened: MainWindow, qtbot: QtB
     area = canvas.rect().translated(canvas.mapTo(opened.stack, QPoint(0, 0)))
     assert area.contains(opened.messages.geometry())
     assert opened.messages._text.height() >= opened.messages._text.heightForWidth(opened.messages._text.width())
+
+
+def test_the_training_key_takes_the_time_that_the_panel_shows(
+    opened: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = opened.workbench_workspace
+    assert workspace is not None
+    asked: list[float | None] = []
+    monkeypatch.setattr(
+        workspace.finetuning, "readiness", lambda: Readiness(ready=True, reason="", train_images=1, validation_images=1)
+    )
+    monkeypatch.setattr(workspace.finetuning, "start", lambda *, minutes: asked.append(minutes))
+    time = opened.workbench.side.training.time
+    for title in ("1 minute", "Until stopped"):
+        time.setCurrentText(title)
+        opened.actions_table["train"].trigger()
+    assert asked == [1.0, None]
+
+
+def test_the_refinement_key_takes_the_numbers_that_the_panel_shows(
+    opened: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = opened.workbench_workspace
+    assert workspace is not None
+    asked: list[CrfParams] = []
+    monkeypatch.setattr(workspace.refining, "refine_current", lambda params, _engine: asked.append(params))
+    panel = opened.workbench.side.refine
+    panel.fields["iterations"].setValue(7)
+    opened.actions_table["refine"].setEnabled(True)
+    opened.actions_table["refine"].trigger()
+    assert [params.iterations for params in asked] == [7]
+
+
+def test_a_new_proposal_shows_under_a_pointer_that_rests(opened: MainWindow) -> None:
+    workspace = opened.workbench_workspace
+    assert workspace is not None
+    assert workspace.current is not None
+    opened.workbench.canvas.cursor_moved.emit(3, 4)
+    assert opened.status.pixel.text().endswith("undecided")
+    labels = np.ones((48, 64), np.uint8)
+    sure = np.full((48, 64), 255, np.uint8)
+    workspace.current.set_prediction(
+        Prediction(labels=labels, confidence=sure, probabilities=None, class_ids=(0, 1), model_id="m", image_revision=0)
+    )
+    assert opened.status.pixel.text().endswith("object? 100 %")
+
+
+def test_undo_while_drawing_takes_back_the_drawing_and_nothing_else(opened: MainWindow, qtbot: QtBot) -> None:
+    workspace = opened.workbench_workspace
+    assert workspace is not None
+    assert workspace.current is not None
+    _paint(opened)
+    _focus(opened, qtbot)
+    canvas = opened.workbench.canvas
+    opened.actions_table["polygon"].trigger()
+    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=canvas.rect().center())
+    assert canvas.gesture_active
+    opened.actions_table["undo"].trigger()
+    assert not canvas.gesture_active
+    assert workspace.current.map.decided[2:6, 2:6].all()
+    opened.actions_table["undo"].trigger()
+    assert not workspace.current.map.decided.any()
+
+
+def test_f2_renames_the_current_class_from_the_canvas(opened: MainWindow, qtbot: QtBot) -> None:
+    workspace = opened.workbench_workspace
+    assert workspace is not None
+    _focus(opened, qtbot)
+    QTest.keyClick(opened.workbench.canvas, Qt.Key.Key_F2)
+    editor = opened.workbench.side.classes.view.findChild(QLineEdit)
+    assert editor is not None
+    editor.setText("coin")
+    QTest.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: workspace.catalog.names == ("background", "coin"))
+    opened.actions_table["class_0"].trigger()
+    opened.actions_table["rename_class"].trigger()
+    assert "Ignore keeps its name" in opened.messages.text
+
+
+def test_the_wheel_changes_a_number_of_the_side_column_only_in_focus(opened: MainWindow, qtbot: QtBot) -> None:
+    side = opened.workbench.side
+    opened.resize(1100, 700)
+    side.complete()
+    _focus(opened, qtbot)
+    qtbot.wait(50)
+    side.show_section("refine")
+    spin = side.refine.fields["iterations"]
+    assert not spin.visibleRegion().isEmpty()
+    before = spin.value()
+
+    def turn() -> None:
+        middle, nothing = QPointF(spin.rect().center()), Qt.KeyboardModifier.NoModifier
+        away = QPointF(spin.mapToGlobal(spin.rect().center()))
+        phase, up = Qt.ScrollPhase.NoScrollPhase, QPoint(0, 120)
+        wheel = QWheelEvent(middle, away, QPoint(), up, Qt.MouseButton.NoButton, nothing, phase, False)
+        QApplication.sendEvent(spin, wheel)
+
+    turn()
+    assert spin.value() == before
+    spin.setFocus()
+    turn()
+    assert spin.value() > before
+
+
+def test_tab_goes_through_the_columns_as_one_reads(opened: MainWindow, qtbot: QtBot) -> None:
+    _focus(opened, qtbot)
+    bench = opened.workbench
+    parts = (bench.images, bench.view_bar, bench.tool_bar, bench.canvas, bench.side)
+    seen: list[QWidget] = []
+    for _ in range(60):
+        QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+        focused = QApplication.focusWidget()
+        part = next(part for part in parts if part is focused or part.isAncestorOf(focused))
+        if not seen or seen[-1] is not part:
+            seen.append(part)
+        if focused is bench.canvas:
+            break
+    assert seen == [bench.side, bench.images, bench.view_bar, bench.tool_bar, bench.canvas]
+
+
+def test_return_presses_the_choice_in_focus_on_the_welcome_page(window: MainWindow, qtbot: QtBot) -> None:
+    button = window.welcome.choices["open_project"]
+    button.clicked.disconnect()
+    with qtbot.waitSignal(button.clicked):
+        QTest.keyClick(button, Qt.Key.Key_Return)
+
+
+def test_every_bubble_of_the_tour_points_at_something_that_is_there(opened: MainWindow) -> None:
+    opened.start_tour()
+    tour = opened._tour
+    assert tour is not None
+    for step in STEPS:
+        target = tour._target()
+        area = QRect(target.mapTo(opened, QPoint(0, 0)), target.size())
+        tip = tour.bubble.mapTo(opened, tour.bubble._tip.toPoint())
+        assert area.adjusted(-12, -12, 12, 12).contains(tip), step.title
+        if step.target == "tools":
+            buttons = [b.geometry() for b in target.findChildren(QAbstractButton)]
+            assert tip.y() - area.top() < max(b.bottom() for b in buttons)
+        assert not area.contains(tour.bubble.geometry().center())
+        tour.forward()
 
 
 def test_the_tour_walks_through_five_steps_by_keyboard(opened: MainWindow, qtbot: QtBot) -> None:

@@ -160,10 +160,27 @@ def test_a_label_of_another_size_is_told_and_the_others_are_imported(
 ) -> None:
     _labels(tmp_path / "labels", "photo1", np.ones((10, 12), np.uint8))
     _labels(tmp_path / "labels", "photo2", np.ones((9, 12), np.uint8))
-    assert run(["import", str(project), str(tmp_path / "labels"), "--format", "index-png"]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith("Labels of 1 image imported.")
-    assert told.count("12 x 9") == 1
+    _labels(tmp_path / "labels", "stranger", np.ones((10, 12), np.uint8))
+    assert run(["import", str(project), str(tmp_path / "labels"), "--format", "index-png"]) == 1
+    told = capsys.readouterr()
+    assert told.out == "Labels of 1 image imported.\n"
+    assert told.err.count("12 x 9") == 1
+    assert "stranger was left out: it matches no image." in told.err.splitlines()
+
+
+@pytest.mark.parametrize("name", ["voc", "coco"])
+def test_an_image_that_an_export_leaves_out_is_named_and_gives_exit_code_1(
+    tmp_path: Path, images: Path, project: Path, capsys: Capture, name: str
+) -> None:
+    for photo in ("photo1", "photo2"):
+        _labels(tmp_path / "labels", photo, np.ones((10, 12), np.uint8))
+    assert run(["import", str(project), str(tmp_path / "labels"), "-f", "index-png"]) == 0
+    (images / "photo2.jpg").write_bytes(b"no image any more")
+    capsys.readouterr()
+    assert run(["export", str(project), str(tmp_path / "out"), "-f", name]) == 1
+    told = capsys.readouterr()
+    assert told.out == f"1 image written to {tmp_path / 'out'}\n"
+    assert "photo2.jpg was left out" in told.err
 
 
 def test_a_project_open_elsewhere_is_one_line(tmp_path: Path, project: Path, capsys: Capture) -> None:

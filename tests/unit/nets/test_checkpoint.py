@@ -33,6 +33,15 @@ def test_checkpoint_brings_its_options_and_class_names(saved: Path) -> None:
     assert not net.training
 
 
+def test_no_random_number_is_drawn_for_weights_that_the_file_brings(saved: Path) -> None:
+    before = torch.random.get_rng_state()
+    net = load_model(saved)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert {tensor.device.type for tensor in net.state_dict().values()} == {"cpu"}
+    load_model(saved, classes=5)  # its new head is random
+    assert not torch.equal(before, torch.random.get_rng_state())
+
+
 def test_half_precision_checkpoint_is_smaller_and_nearly_equal(tmp_path: Path, saved: Path) -> None:
     net = load_model(saved)
     save_checkpoint(net, tmp_path / "half.pt", half=True)

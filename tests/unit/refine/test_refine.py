@@ -226,3 +226,28 @@ def test_progress_comes_before_every_iteration_and_cancel_stops_between_two(two_
     with pytest.raises(Cancelled):
         refine(image, probabilities, progress=seen.append, cancelled=lambda: len(seen) >= 3)
     assert len(seen) == 3
+
+
+def _pretend_pydensecrf(tmp_path, monkeypatch, text):
+    package = tmp_path / "pydensecrf"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "densecrf.py").write_text(text)
+    for name in ("pydensecrf", "pydensecrf.densecrf"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_asking_whether_pydensecrf_is_there_does_not_load_it(tmp_path, monkeypatch):
+    _pretend_pydensecrf(tmp_path, monkeypatch, "raise AssertionError('loaded')")
+    assert available_backends()["pydensecrf"] is None
+    assert "pydensecrf" not in sys.modules
+
+
+def test_a_broken_build_of_pydensecrf_is_a_sentence(tmp_path, monkeypatch):
+    _pretend_pydensecrf(tmp_path, monkeypatch, "raise ImportError('undefined symbol')")
+    with pytest.raises(UserError, match="does not load") as caught:
+        refine(np.zeros((4, 4, 3), np.uint8), np.full((2, 4, 4), 0.5, np.float32))
+    monkeypatch.delitem(sys.modules, "pydensecrf", raising=False)
+    assert "undefined symbol" in caught.value.message
+    assert "--force-reinstall" in caught.value.hint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from segstudio.imaging.labels import write_index_png
 from segstudio.nets.card import ModelCard, save_card
@@ -68,6 +69,15 @@ class RunMaker:
         manifest.save(folder)
         config.save(folder)
         return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    # Images of 64 px gain nothing from a second thread, and waiting for one on a busy computer takes seconds.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
