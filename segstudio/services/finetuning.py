@@ -161,7 +161,7 @@ class FinetuningService:
         self.state.text = "Stopping ..."
         if self._handle is not None:
             self._handle.cancel()
-        if self._workspace._closed:
+        if self._workspace.closed:
             # Nobody will hear how it ends: the store closes next.
             self._end(JobState.CANCELLED, "Stopped when the project was closed.")
         self._workspace.emit(Change.RUNS)
@@ -252,9 +252,9 @@ class FinetuningService:
         self._end(JobState.DONE, result.reason, stored=True)
         if result.accepted:
             workspace.models.adopt(view.run_id)
-            workspace.say("success", f"The new model is in use. {result.reason}", "", ("Go back", self._go_back))
+            workspace.say("success", result.reason, "", ("Go back", self._go_back))
         else:
-            workspace.say("info", f"The model in use stays. {result.reason}")
+            workspace.say("info", result.reason)
 
     def adopt(self, run_id: int) -> None:
         """Puts the model of a run to use, whatever the gate said."""

@@ -45,6 +45,9 @@ class PredictingService:
         self._workspace = workspace
         self._handle: JobHandle | None = None
         self._job: int | None = None
+        self._ticket: object = None
+        self._total = 0
+        self._batch = False
         self._queue: list[int] = []
         self._cache: OrderedDict[int, Prediction] = OrderedDict()
         self._store = ProposalStore(workspace.project.path)
@@ -301,10 +304,6 @@ class PredictingService:
         self._cache.move_to_end(image_id)
         while len(self._cache) > 1 and sum(_nbytes(p) for p in self._cache.values()) > _CACHE_BYTES:
             self._cache.popitem(last=False)
-
-    _ticket: object = None
-    _total: int = 0
-    _batch: bool = False
 
 
 def _nbytes(prediction: Prediction) -> int:

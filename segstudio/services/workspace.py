@@ -109,6 +109,11 @@ class Workspace:
             self.report(error)
             self.project.close(discard=True)
 
+    @property
+    def closed(self) -> bool:
+        """True once `close` was called."""
+        return self._closed
+
     # -- what there is -------------------------------------------------------------------------------------------
 
     @property

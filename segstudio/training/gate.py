@@ -27,8 +27,11 @@ def judge(*, child: float | None, parent: float | None, on_training_images: bool
         return Verdict(accepted=False, reason=f"Kept the model in use: the new one has no score {where}.")
     if parent is None or not math.isfinite(parent):
         reached = f"{child:.1%} mIoU {where}"
-        return Verdict(accepted=True, reason=f"The new model reaches {reached}; no trained model was in use.")
+        return Verdict(
+            accepted=True,
+            reason=f"The new model is in use now: {reached}. No model trained on these classes was in use before.",
+        )
     change = f"{parent:.1%} to {child:.1%} mIoU {where}"
     if child > parent:
-        return Verdict(accepted=True, reason=f"The new model is better: {change}.")
+        return Verdict(accepted=True, reason=f"The new model is better and in use now: {change}.")
     return Verdict(accepted=False, reason=f"Kept the model in use, the new one is not better: {change}.")

@@ -281,7 +281,7 @@ def test_a_refused_model_leaves_the_one_in_use_and_can_still_be_adopted(
     _start(workspace, dispatcher)
     _tell(workspace, dispatcher, Finished(_result(workspace, accepted=False)))
     assert workspace.models.active.id == "unet-small"
-    assert said[-1].text == "The model in use stays. 0.40 does not beat 0.50."
+    assert said[-1].text == "0.40 does not beat 0.50."
     run = workspace.project.runs()[-1]
     assert run.accepted is False
     workspace.finetuning.adopt(run.id)
