@@ -39,17 +39,18 @@ def no_unexpected_log_lines(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fails a test after which a thread of ours still runs or a piece of shared memory of ours is still there."""
-    before = abandoned_shared_memory()
+    # What is there already belongs to fixtures of a wider scope.
+    before = _threads() | abandoned_shared_memory()
     yield
     end = time.monotonic() + _FAREWELL_S
-    while (left := _threads() + sorted(abandoned_shared_memory() - before)) and time.monotonic() < end:
+    while (left := (_threads() | abandoned_shared_memory()) - before) and time.monotonic() < end:
         time.sleep(0.02)
     assert not left, f"left behind: {left}"
 
 
-def _threads() -> list[str]:
+def _threads() -> set[str]:
     ours = ("segstudio", "store ")
-    return [t.name for t in threading.enumerate() if t.is_alive() and t.name.startswith(ours)]
+    return {f"{t.name} {t.ident}" for t in threading.enumerate() if t.is_alive() and t.name.startswith(ours)}
 
 
 def abandoned_shared_memory() -> set[str]:
