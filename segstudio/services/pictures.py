@@ -94,13 +94,14 @@ class PictureLoader:
                 f"{segment_map.width} x {segment_map.height}.",
                 "Put the old image file back; the labels are kept.",
             )
-        known = (item.width, item.height, item.problem, item.note)
-        if known != (width, height, None, picture.note):
+        read = replace(item, width=width, height=height, problem=None, note=picture.note)
+        if read != item:
             self._store(image_id, width=width, height=height, note=picture.note)
-            workspace.refresh_item(image_id)
-            workspace.emit(Change.STATUS, image_id)
+            workspace.put_item(read)
+            if (item.problem, item.note) != (read.problem, read.note):
+                workspace.emit(Change.STATUS, image_id)
         # Strokes that the disk refused so far are in the map; their revisions count.
-        item = replace(workspace.refresh_item(image_id), revision=workspace.project.revision(image_id))
+        item = replace(read, revision=workspace.project.revision(image_id))
         return Annotator(
             item,
             picture.rgb,

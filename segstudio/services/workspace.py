@@ -244,6 +244,10 @@ class Workspace:
             self.current.item = item
         return item
 
+    def put_item(self, item: ImageItem) -> None:
+        """Replaces one row of the list by what the caller has just stored."""
+        self._items[item.id] = item
+
     def refresh_images(self) -> None:
         """Reads the whole list again, after an import or a rescan."""
         self._items = {item.id: item for item in self.project.images()}

@@ -63,6 +63,7 @@ class ImageListModel(QAbstractListModel):
         self._items: list[ImageItem] = []
         self._shown: list[ImageItem] = []
         self._row_of: dict[int, int] = {}
+        self._position_of: dict[int, int] = {}
         self._filter = Filter()
 
     def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
@@ -85,6 +86,7 @@ class ImageListModel(QAbstractListModel):
     def set_items(self, items: Iterable[ImageItem]) -> None:
         """Replace every image."""
         self._items = list(items)
+        self._position_of = {item.id: position for position, item in enumerate(self._items)}
         self._rebuild()
 
     def set_filter(self, wanted: Filter) -> None:
@@ -95,15 +97,16 @@ class ImageListModel(QAbstractListModel):
 
     def update_item(self, item: ImageItem) -> None:
         """Show the new state of one image; it keeps its row even where the filter would now drop it."""
-        for position, known in enumerate(self._items):
-            if known.id == item.id:
-                self._items[position] = item
-                break
+        position = self._position_of.get(item.id)
+        if position is not None:
+            self._items[position] = item
         row = self._row_of.get(item.id)
         if row is not None:
-            self._shown[row] = item
-            index = self.index(row)
-            self.dataChanged.emit(index, index)
+            before, self._shown[row] = self._shown[row], item
+            # A list view lays out all its rows again for one changed one: 30 ms at 20,000 rows.
+            if _painted(before) != _painted(item):
+                index = self.index(row)
+                self.dataChanged.emit(index, index)
 
     def row_of(self, image_id: int) -> int | None:
         """The row of an image, None where the filter hides it."""
@@ -118,6 +121,11 @@ class ImageListModel(QAbstractListModel):
         self._shown = [item for item in self._items if self._filter.keeps(item)]
         self._row_of = {item.id: row for row, item in enumerate(self._shown)}
         self.endResetModel()
+
+
+def _painted(item: ImageItem) -> tuple[object, ...]:
+    """What the list paints of an image; its size, say, is only in the tooltip."""
+    return item.name, item.status, item.split, item.decided, item.problem, item.note
 
 
 def describe(item: ImageItem) -> str:
