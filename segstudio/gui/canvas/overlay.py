@@ -113,6 +113,8 @@ class Overlay:
     def _make_fill(self, key: TileKey) -> tuple[FillTile, int]:
         self.recoloured += 1
         rect = key.rect.clipped(*self._map.shape)
+        if self._proposal is None and self._untouched(rect):
+            return FillTile(None, None, None), 64
         codes = shown(self._map, self._proposal, rect, key.step).codes
         colors = self._table[codes]
         proposed, ignored = codes >= PROPOSED, codes == IGNORE
@@ -124,6 +126,11 @@ class Overlay:
             ignored=_image(np.where(ignored, _IGNORE_ARGB, np.uint32(0))) if any_ignored else None,
         )
         return tile, 4 * codes.size * sum(i is not None for i in (tile.decided, tile.proposed, tile.ignored)) + 64
+
+    def _untouched(self, rect: Rect) -> bool:
+        """True where nobody labelled anything: a new image is drawn without a pass over its pixels' colours."""
+        part = rect.slices
+        return not self._map.decided[part].any() and bool((self._map.ids[part] == IGNORE).all())
 
     def _make_thin(self, key: TileKey) -> tuple[BorderTile, int]:
         return self._make_border(key, 1)
