@@ -13,8 +13,9 @@ from segstudio.core.errors import ProjectError
 from segstudio.core.paths import projects_dir
 from segstudio.imaging.decode import IMAGE_SUFFIXES
 from segstudio.project.project import Project
+from segstudio.project.schema import DATABASE_NAME, SUFFIX
 
-PROJECT_SUFFIX: Final = ".segstudio"
+PROJECT_SUFFIX: Final = SUFFIX
 DEFAULT_CLASSES: Final = ("background", "object")
 
 
@@ -32,7 +33,7 @@ def is_project(path: Path) -> bool:
     Raises:
         OSError: Nobody may look into it.
     """
-    return path.is_dir() and (path.suffix == PROJECT_SUFFIX or (path / "project.db").is_file())
+    return path.is_dir() and (path.suffix == PROJECT_SUFFIX or (path / DATABASE_NAME).is_file())
 
 
 def open_path(path: Path) -> Opened:
