@@ -11,6 +11,7 @@ import typer
 import segstudio
 from segstudio.cli.console import engine, out, write_json
 from segstudio.core.paths import models_dir, projects_dir, user_config_dir
+from segstudio.engine.protocol import DevicesSpec
 from segstudio.services.blocking import wait_for
 from segstudio.services.refining import RefiningService
 
@@ -23,7 +24,7 @@ def command(*, json: Annotated[bool, typer.Option("--json", help="Figures as JSO
     Example: segstudio info
     """
     with engine() as running:
-        devices: Any = wait_for(running.describe_devices)
+        devices: Any = wait_for(lambda listener: running.ask(DevicesSpec(), listener))
     data: dict[str, Any] = {
         "segstudio": segstudio.__version__,
         "python": platform.python_version(),

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segstudio.core.events import Signal
-from segstudio.engine.protocol import EngineEvent, PredictSpec, RefineSpec, TrainSpec
+from segstudio.engine.protocol import EngineEvent, PredictSpec, Question, RefineSpec, TrainSpec
 
 Listener: TypeAlias = Callable[[EngineEvent], None]
 
@@ -103,8 +103,8 @@ class Engine(Protocol):
         """Trains from a run folder."""
         ...
 
-    def describe_devices(self, listener: Listener) -> JobHandle:
-        """Answers `Finished` with a tuple of `DeviceInfo`, best first."""
+    def ask(self, question: Question, listener: Listener) -> JobHandle:
+        """Puts a question that needs no image to the worker that predicts; each spec says what answers it."""
         ...
 
     def warm_up(self) -> None:

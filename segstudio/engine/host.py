@@ -39,13 +39,13 @@ from segstudio.engine.process import WorkerProcess
 from segstudio.engine.protocol import (
     FINAL_EVENTS,
     Broken,
-    DevicesSpec,
     EngineEvent,
     Failed,
     Finished,
     Heartbeat,
     Order,
     PredictSpec,
+    Question,
     Ready,
     RefineSpec,
     Reply,
@@ -122,9 +122,9 @@ class ProcessEngine:
         """Trains from a run folder in a process of its own; a second run waits for the first."""
         return self._submit(TRAINER, spec, listener, (), 0, interactive=False)
 
-    def describe_devices(self, listener: Listener) -> JobHandle:
-        """Answers `Finished` with a tuple of `DeviceInfo`, best first."""
-        return self._submit(ENGINE, DevicesSpec(), listener, (), 0, interactive=False)
+    def ask(self, question: Question, listener: Listener) -> JobHandle:
+        """Puts a question that needs no image to the worker that predicts."""
+        return self._submit(ENGINE, question, listener, (), 0, interactive=False)
 
     def warm_up(self) -> None:
         """Lets the worker that predicts start now."""

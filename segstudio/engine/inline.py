@@ -26,12 +26,12 @@ from segstudio.engine.base import (
 )
 from segstudio.engine.devices import DeviceState
 from segstudio.engine.protocol import (
-    DevicesSpec,
     EngineEvent,
     Failed,
     Finished,
     PredictSpec,
     Progressed,
+    Question,
     RefineSpec,
     Started,
     Trained,
@@ -79,9 +79,9 @@ class InlineEngine:
         """Trains from a run folder."""
         return self._do(TRAINER, spec, (), listener)
 
-    def describe_devices(self, listener: Listener) -> JobHandle:
-        """Answers `Finished` with a tuple of `DeviceInfo`, best first."""
-        return self._do(ENGINE, DevicesSpec(), (), listener)
+    def ask(self, question: Question, listener: Listener) -> JobHandle:
+        """Puts a question that needs no image."""
+        return self._do(ENGINE, question, (), listener)
 
     def warm_up(self) -> None:
         """Does nothing: there is nothing to start."""

@@ -56,7 +56,33 @@ class TrainSpec:
 
 @dataclass(frozen=True, slots=True)
 class DevicesSpec:
-    """List the devices a network can run on."""
+    """List the devices a network can run on; answered by a tuple of `DeviceInfo`, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureSpec:
+    """Measure how long the network of a card takes for one image of 500 x 375; answered by `Measured`."""
+
+    card: str
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSpec:
+    """Recognise another project's checkpoint and write a card for it; answered by `Imported`.
+
+    Attributes:
+        file: Path of the checkpoint.
+        folder: Where card and weights go.
+        model: The card id the person says it is, or "" to recognise it.
+    """
+
+    file: str
+    folder: str
+    model: str = ""
+
+
+Question: TypeAlias = DevicesSpec | MeasureSpec | ImportSpec
 
 
 # -------------------------------------------------------------------------------------------- what is answered
@@ -83,7 +109,24 @@ class PredictionArrays:
     note: str = ""
 
 
-Result: TypeAlias = PredictionArrays | RunResult | tuple[DeviceInfo, ...]
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How fast a network is: seconds for one image of 500 x 375 on the device named."""
+
+    seconds: float
+    device: str
+    device_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A card was written at `card`; `sentences` say what was recognised and what was dropped."""
+
+    card: str
+    sentences: tuple[str, ...]
+
+
+Result: TypeAlias = PredictionArrays | RunResult | tuple[DeviceInfo, ...] | Measured | Imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +150,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The job is done: `PredictionArrays`, a `RunResult`, or the devices."""
+    """The job is done; which result belongs to which request is said there."""
 
     result: Result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from torch import nn
 
 from segstudio.core.errors import ModelError
 from segstudio.nets.card import ModelCard
-from segstudio.nets.losses import masked_cross_entropy
+from segstudio.nets.losses import IGNORE, Reduction, masked_cross_entropy
 from segstudio.nets.preprocess import preprocess
 from segstudio.nets.registry_names import OptionValue
 
@@ -36,12 +36,14 @@ class Loaded:
 class ScoreMap:
     """One output with its own loss: `logits` (N, C, h, w) meet the labels taken at every `step`-th pixel.
 
-    `centred` says that a score's cell is the middle of its label block instead of the block's first pixel.
+    `centred` says that a score's cell is the middle of its label block instead of the block's first pixel; `weight`
+    is the share of this output's loss in the sum.
     """
 
     logits: torch.Tensor
     step: int = 1
     centred: bool = False
+    weight: float = 1.0
 
 
 class SegmentationNet(nn.Module, ABC):
@@ -54,19 +56,23 @@ class SegmentationNet(nn.Module, ABC):
         stride: Input pixels per cell of `native`.
         multiple: Tiles must begin at multiples of this, so that a tile's grid is the whole image's grid.
         margin: Context in pixels that a tile needs on each side.
+        context: Pixels on each side of its input that `native` only looks at and gives no score for (unpadded
+            convolutions); `forward` mirrors the image by as much.
         minimum: Smaller inputs are replicated up to this side length first.
         head_prefixes: Modules whose shape depends on the classes.
         imagenet: The torchvision weight the trunk can start from.
         pixel_bytes: Working memory per input pixel in float32, measured, without the outputs.
+        reduction: Whether a pixel's loss is divided by the number of usable pixels or of images.
     """
 
     family: ClassVar[str]
-    stride: ClassVar[int] = 1
-    multiple: ClassVar[int] = 1
-    margin: ClassVar[int] = 0
-    minimum: ClassVar[int] = 1
-    head_prefixes: ClassVar[tuple[str, ...]] = ()
-    imagenet: ClassVar[str | None] = None
+    stride: int = 1
+    multiple: int = 1
+    margin: int = 0
+    context: int = 0
+    minimum: int = 1
+    head_prefixes: tuple[str, ...] = ()
+    imagenet: str | None = None
 
     def __init__(self, *, classes: int, profile: str, options: Mapping[str, OptionValue]) -> None:
         super().__init__()
@@ -80,6 +86,8 @@ class SegmentationNet(nn.Module, ABC):
         )
         self.class_names: tuple[str, ...] = ()
         self.pixel_bytes = 1024
+        self.reduction: Reduction = "pixels"
+        self._still: tuple[nn.BatchNorm2d, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -103,24 +111,52 @@ class SegmentationNet(nn.Module, ABC):
         """`native` brought to the size of `x` the way the paper does."""
         return self.native(x)
 
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - the signature of nn.Module
+        """Switches to training; normalisation that was frozen stays as it is."""
+        super().train(mode)
+        for norm in self._still:
+            norm.training = False
+        return self
+
+    def freeze_batch_norm(self, part: nn.Module | None = None) -> None:
+        """Fixes statistics, scale and shift of all batch normalisation in `part` (everything where None) for good."""
+        found = [m for m in (part or self).modules() if isinstance(m, nn.BatchNorm2d)]
+        for norm in found:
+            norm.requires_grad_(requires_grad=False)
+        self._still = tuple({*self._still, *found})
+        self.train(self.training)
+
+    def begin_step(self, fraction: float) -> None:
+        """Called before each training step with the share of the run that is over, 0..1, for recipes in stages."""
+
     def training_outputs(self, x: torch.Tensor) -> tuple[ScoreMap, ...]:
         """The outputs the recipe has losses for."""
         return (ScoreMap(self.full_size(x)),)
 
-    def training_loss(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The recipe's loss, a scalar, for `x` (N, c, H, W) and `labels` (N, H, W) integer, 255 = do not learn here."""
+    def training_loss(self, x: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """The recipe's loss, a scalar.
+
+        `x` is (N, c, H, W), `labels` (N, H, W) integer with 255 = do not learn here, `weights` (N, H, W) float32 the
+        factor of each pixel, 1 where None. A network with `context` takes `x` that much larger on each side.
+        """
         grown = grown_to(x, self.minimum)
         bottom, right = grown.shape[-2] - x.shape[-2], grown.shape[-1] - x.shape[-1]
-        labels = F.pad(labels, (0, right, 0, bottom), value=255)
-        losses = [
-            self.score_loss(out.logits, shrunk_labels(labels, out.step, centred=out.centred))
-            for out in self.training_outputs(grown)
-        ]
+        labels = F.pad(labels, (0, right, 0, bottom), value=IGNORE)
+        if weights is not None:
+            weights = F.pad(weights, (0, right, 0, bottom))
+        losses = []
+        for out in self.training_outputs(grown):
+            shrunk = None if weights is None else shrunk_labels(weights, out.step, centred=out.centred)
+            losses.append(
+                out.weight * self.score_loss(out.logits, shrunk_labels(labels, out.step, centred=out.centred), shrunk)
+            )
         return torch.stack(losses).sum()
 
-    def score_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The loss of one output against labels of the same size."""
-        return masked_cross_entropy(logits, labels)
+    def score_loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The loss of one output against labels (and weights) of the same size."""
+        return masked_cross_entropy(logits, labels, weights, reduction=self.reduction)
 
     def load_imagenet(self, state: Mapping[str, torch.Tensor]) -> None:
         """Fills the trunk with the tensors of the torchvision weight `imagenet`."""

@@ -18,7 +18,7 @@ from segstudio.nets.card import ModelCard, find_card, load_card, weights_file
 from segstudio.nets.importers import recognise
 from segstudio.nets.pretrained import Ask, Report, cache_path, download
 from segstudio.nets.registry import build, load_imagenet
-from segstudio.nets.registry_names import PROFILE_NAMES, VARIANTS, OptionValue
+from segstudio.nets.registry_names import PROFILE_NAMES, OptionValue, current_family
 
 _FORMAT: Final = "segstudio-checkpoint"
 _VERSION: Final = 1
@@ -184,11 +184,14 @@ def _room_for(checkpoint: Checkpoint, classes: int) -> SegmentationNet:
 
 
 def _card_for(checkpoint: Checkpoint, net: SegmentationNet, path: Path) -> ModelCard:
-    variant = VARIANTS.get(checkpoint.model)
+    try:
+        title = find_card(checkpoint.model).title
+    except ModelError:
+        title = path.stem
     return dataclasses.replace(
         net.card,
         id=checkpoint.model or net.family,
-        title=variant.title if variant else path.stem,
+        title=title,
         classes=checkpoint.class_names,
         channels=net.channels,
         preprocessing=checkpoint.preprocessing or net.card.preprocessing,
@@ -275,9 +278,10 @@ def _own(data: Mapping[str, Any], path: Path) -> Checkpoint:
         raise ModelError(f"The checkpoint {path.name} is damaged: its description does not read.", "Make it again.")
     assert isinstance(family, str)
     assert isinstance(classes, int)
+    family, options = current_family(family, options or {})
     return Checkpoint(
         family=family,
-        options=options or {},
+        options=options,
         classes=classes,
         state=state or {},
         class_names=tuple(names or ()),

@@ -71,7 +71,9 @@ def _fcn8s(state: dict[str, torch.Tensor]) -> Recognised | None:
     if not _is_filter(score) or "upscore8.weight" not in state or "fc6.weight" not in state:
         return None
     assert score is not None
-    return Recognised(origin="wkentaro/pytorch-fcn", family="fcn8s", options={}, classes=score.shape[0], state=state)
+    return Recognised(
+        origin="wkentaro/pytorch-fcn", family="fcn", options={"variant": "8s"}, classes=score.shape[0], state=state
+    )
 
 
 def _deeplab_v2(state: dict[str, torch.Tensor]) -> Recognised | None:
@@ -81,7 +83,7 @@ def _deeplab_v2(state: dict[str, torch.Tensor]) -> Recognised | None:
     assert head is not None
     return Recognised(
         origin="kazuto1011/deeplab-pytorch",
-        family="deeplabv2-resnet101",
+        family="deeplabv2",
         options={"align_corners": False},
         classes=head.shape[0],
         state={_deeplab_name(key): value for key, value in state.items()},

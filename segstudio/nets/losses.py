@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
 
 IGNORE: Final = 255
+Reduction = Literal["pixels", "images"]
 
 
 def usable_labels(labels: torch.Tensor, classes: int) -> torch.Tensor:
@@ -16,10 +17,25 @@ def usable_labels(labels: torch.Tensor, classes: int) -> torch.Tensor:
     return torch.where((labels >= 0) & (labels < classes), labels, IGNORE)
 
 
-def masked_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over the usable pixels of `logits` (N, C, H, W) and `labels` (N, H, W); 0 where none is."""
+def masked_cross_entropy(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor | None = None,
+    *,
+    reduction: Reduction = "pixels",
+) -> torch.Tensor:
+    """Cross-entropy over the usable pixels of `logits` (N, C, H, W) and `labels` (N, H, W); 0 where none is.
+
+    Each pixel counts `weights` times (N, H, W), once where None. The sum is divided by the number of usable pixels, or
+    by N where `reduction` is "images" (the unnormalised loss of the Caffe releases).
+    """
     labels = usable_labels(labels, logits.shape[1])
-    total = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="sum")
+    if weights is None:
+        total = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="sum")
+    else:
+        total = (F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="none") * weights).sum()
+    if reduction == "images":
+        return total / logits.shape[0]
     return total / (labels != IGNORE).sum().clamp(min=1)
 
 

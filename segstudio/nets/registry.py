@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from segstudio.core.errors import ModelError
 from segstudio.nets.base import Loaded, SegmentationNet
-from segstudio.nets.card import ModelCard
-from segstudio.nets.families.deeplab_v2 import DeepLabV2ResNet101
-from segstudio.nets.families.fcn8s import FCN8s
-from segstudio.nets.families.unet import UNet
+from segstudio.nets.card import ModelCard, find_card
 from segstudio.nets.pretrained import Ask, Report, imagenet_state
-from segstudio.nets.registry_names import VARIANTS, OptionValue, Variant
+from segstudio.nets.registry_names import OptionValue, current_family
 
-FAMILIES: Final[dict[str, type[SegmentationNet]]] = {
-    "unet": UNet,
-    "fcn8s": FCN8s,
-    "deeplabv2-resnet101": DeepLabV2ResNet101,
-}
+# By name, so that one family's libraries are loaded only where that family is built.
+FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "unet": "unet:UNet",
+        "unet-original": "unet_original:OriginalUNet",
+        "fcn": "fcn:FCN",
+        "parsenet": "parsenet:ParseNet",
+        "deeplabv1": "deeplab_v1:DeepLabV1",
+        "deeplabv2": "deeplab_v2:DeepLabV2",
+        "deeplabv3": "deeplab_v3:DeepLabV3",
+        "deeplabv3plus": "deeplab_v3plus:DeepLabV3Plus",
+        "deconvnet": "deconvnet:DeconvNet",
+        "edeconvnet": "edeconvnet:EDeconvNet",
+        "hypercolumn": "hypercolumn:Hypercolumn",
+        "torchvision": "torchvision_nets:TorchvisionNet",
+        "smp": "smp_nets:SmpNet",
+    }
+)
 
 
 def create_model(
@@ -33,19 +45,17 @@ def create_model(
     cancelled: Ask | None = None,
     **options: OptionValue,
 ) -> SegmentationNet:
-    """A network of a registered name with a fresh head for `classes`, in training mode, on the CPU.
+    """The network a shipped card describes, untrained, with a fresh head for `classes`, on the CPU.
 
-    `weights="imagenet"` fills the trunk with torchvision's; where these cannot be had, `on_offline="random"` leaves
-    the trunk random and says so in ``net.loaded.note``.
+    `options` replace the card's. `weights="imagenet"` fills the trunk with torchvision's; where these cannot be had,
+    `on_offline="random"` leaves the trunk random and says so in ``net.loaded.note``.
 
     Raises:
         ModelError: Unknown name or option, unusable class count, or weights that cannot be had.
     """
-    variant = VARIANTS.get(name)
-    if variant is None:
-        raise ModelError(f"There is no network named {name}.", f"Known networks: {', '.join(VARIANTS)}.")
-    net = build(variant.family, classes=classes, options={**variant.options, **options})
-    net.card = _card_of(name, variant, net)
+    card = find_card(name)
+    net = build(card.family, classes=classes, options={**card.options, **options})
+    net.card = _plain_card(card, net)
     if weights == "imagenet":
         load_imagenet(net, on_offline=on_offline, progress=progress, cancelled=cancelled)
     return net
@@ -57,9 +67,8 @@ def build(family: str, *, classes: int, options: Mapping[str, OptionValue]) -> S
     Raises:
         ModelError: Unknown family or option, or an option of the wrong type.
     """
-    builder: Any = FAMILIES.get(family)
-    if builder is None:
-        raise ModelError(f"There is no network family named {family}.", f"Known families: {', '.join(FAMILIES)}.")
+    family, options = current_family(family, options)
+    builder: Any = family_class(family)
     known = inspect.signature(builder).parameters
     for key, value in options.items():
         if key == "classes" or key not in known:
@@ -68,6 +77,20 @@ def build(family: str, *, classes: int, options: Mapping[str, OptionValue]) -> S
             raise ModelError(f"The option {key} of {family} cannot be {value!r}.", "Correct the card.")
     net: SegmentationNet = builder(classes=classes, **options)
     return net
+
+
+def family_class(family: str) -> type[SegmentationNet]:
+    """The class of a family.
+
+    Raises:
+        ModelError: There is no such family.
+    """
+    place = FAMILIES.get(family)
+    if place is None:
+        raise ModelError(f"There is no network family named {family}.", f"Known families: {', '.join(FAMILIES)}.")
+    module, _, name = place.partition(":")
+    found: type[SegmentationNet] = getattr(importlib.import_module(f"segstudio.nets.families.{module}"), name)
+    return found
 
 
 def load_imagenet(
@@ -104,12 +127,15 @@ def load_imagenet(
     net.loaded = Loaded(trunk="imagenet", note="The head is new and not trained yet.")
 
 
-def _card_of(name: str, variant: Variant, net: SegmentationNet) -> ModelCard:
-    profile = variant.preprocessing if net.channels == net.card.channels else net.card.preprocessing
+def _plain_card(card: ModelCard, net: SegmentationNet) -> ModelCard:
+    """The card of an untrained network built after `card`, with the options it was really built with."""
+    profile = card.preprocessing if net.channels == card.channels else net.card.preprocessing
     return dataclasses.replace(
         net.card,
-        id=name,
-        title=variant.title,
+        id=card.id,
+        title=card.title,
+        paper=card.paper,
+        merit=card.merit,
         preprocessing=profile,
         channels=net.channels,
         parameters=sum(parameter.numel() for parameter in net.parameters()),

@@ -1,36 +1,27 @@
-"""Which models and families exist, for code that must not import torch."""
+"""Which families exist and how their inputs are prepared, for code that must not import torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 OptionValue = int | float | bool | str
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """What `create_model(id)` builds: a family with some of its options fixed."""
-
-    title: str
-    family: str
-    preprocessing: str
-    options: Mapping[str, OptionValue] = field(default_factory=dict)
-
-
-FAMILY_NAMES: Final = ("unet", "fcn8s", "deeplabv2-resnet101")
-
-VARIANTS: Final[Mapping[str, Variant]] = MappingProxyType(
-    {
-        "unet": Variant(title="U-Net", family="unet", preprocessing="UNIT"),
-        "unet-small": Variant(title="U-Net, small", family="unet", preprocessing="UNIT", options={"width": 16}),
-        "fcn8s": Variant(title="FCN-8s", family="fcn8s", preprocessing="CAFFE-FCN"),
-        "deeplabv2-resnet101": Variant(
-            title="DeepLab v2, ResNet-101", family="deeplabv2-resnet101", preprocessing="CAFFE-DL"
-        ),
-    }
+FAMILY_NAMES: Final = (
+    "unet",
+    "unet-original",
+    "fcn",
+    "parsenet",
+    "deeplabv1",
+    "deeplabv2",
+    "deeplabv3",
+    "deeplabv3plus",
+    "deconvnet",
+    "edeconvnet",
+    "hypercolumn",
+    "torchvision",
+    "smp",
 )
 
 PROFILE_NAMES: Final = (
@@ -43,3 +34,17 @@ PROFILE_NAMES: Final = (
     "UNIT",
     "GRAY01",
 )
+
+# Families that version 0.1.0 wrote into cards and checkpoints under a name of their own.
+_FORMER: Final[Mapping[str, tuple[str, Mapping[str, OptionValue]]]] = MappingProxyType(
+    {
+        "fcn8s": ("fcn", {"variant": "8s"}),
+        "deeplabv2-resnet101": ("deeplabv2", {"trunk": "resnet101"}),
+    }
+)
+
+
+def current_family(family: str, options: Mapping[str, OptionValue]) -> tuple[str, dict[str, OptionValue]]:
+    """The family and options as they are called today."""
+    name, implied = _FORMER.get(family, (family, {}))
+    return name, {**implied, **options}

@@ -18,6 +18,7 @@ from segstudio.core.prediction import Prediction
 from segstudio.engine.base import JobHandle
 from segstudio.engine.devices import DeviceInfo
 from segstudio.engine.protocol import (
+    DevicesSpec,
     EngineEvent,
     Failed,
     Finished,
@@ -272,7 +273,7 @@ class PredictingService:
                 workspace.dispatch(partial(self._know_devices, event.result))
 
         if not self._devices:
-            workspace.engine.describe_devices(heard)
+            workspace.engine.ask(DevicesSpec(), heard)
 
     def _know_devices(self, devices: tuple[DeviceInfo, ...]) -> None:
         if devices != self._devices:

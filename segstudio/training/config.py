@@ -82,7 +82,7 @@ class TrainConfig:
         """
         gpu = device_kind != "cpu"
         base = TrainConfig(crop=256 if gpu else 192, batch=8 if gpu else 4)
-        if family == "fcn8s":
+        if family == "fcn":
             street = dataclasses.replace(base.augment, quarter_turns=False, rotate=5.0)
             return dataclasses.replace(
                 base, optimizer="sgd", learning_rate=2e-4, weight_decay=5e-4, augment=street, batch=8 if gpu else 2

@@ -11,6 +11,7 @@ import pytest
 
 from segstudio.core.jobs import ErrorKind
 from segstudio.engine.protocol import (
+    DevicesSpec,
     Failed,
     Finished,
     PredictionArrays,
@@ -233,7 +234,7 @@ def test_the_trainer_pauses_while_somebody_waits_for_a_prediction(engine, tools,
 
 def test_devices_are_described_by_the_worker(engine, tools):
     heard = tools.Heard()
-    engine.describe_devices(heard)
+    engine.ask(DevicesSpec(), heard)
     assert heard.end().result[0].name == "Test processor"
 
 

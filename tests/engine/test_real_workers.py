@@ -14,6 +14,7 @@ from segstudio.core.runs import RunResult, TrainStep
 from segstudio.engine.base import ENTRY_POINTS
 from segstudio.engine.inline import InlineEngine
 from segstudio.engine.protocol import (
+    DevicesSpec,
     Failed,
     Finished,
     PredictSpec,
@@ -168,7 +169,7 @@ def test_a_saved_network_keeps_its_head_when_the_catalog_grows(tmp_path, tools):
     assert result.class_ids == (0, 4)
     assert set(np.unique(result.labels)) <= {0, 4}
     assert result.trained
-    engine.describe_devices(events.append)
+    engine.ask(DevicesSpec(), events.append)
     assert events[-1].result[-1].id == "cpu"
     engine.close()
 

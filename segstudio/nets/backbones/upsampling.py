@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from segstudio.nets.blocks import full_precision
+
 
 def bilinear_filter(size: int) -> torch.Tensor:
     """The (size, size) float32 kernel whose taps fall linearly from the centre."""
@@ -36,7 +38,7 @@ class BilinearDeconv(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, (h - 1) * stride + k, (w - 1) * stride + k) in the precision of `x`."""
         channels = self.weight.shape[0]
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             if self.mixes_channels:
                 return F.conv_transpose2d(x, self.weight.to(x.dtype), stride=self.stride)
             diagonal = self.weight.diagonal(dim1=0, dim2=1).permute(2, 0, 1).unsqueeze(1)

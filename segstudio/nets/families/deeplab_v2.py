@@ -1,7 +1,7 @@
-"""DeepLab v2 (Chen et al., TPAMI 2018) with ResNet-101, ASPP and multi-scale inputs.
+"""DeepLab v2 (Chen et al., TPAMI 2018) with ResNet-101 or VGG-16, several heads, one or three image scales.
 
-One trunk with frozen batch normalisation sees the input at scales 1, 0.75 and 0.5; the three score maps are fused by
-their maximum. Training has four losses: fused, each scale's own (section 4.1.2 and the released networks).
+With three scales one trunk sees the input at 1, 0.75 and 0.5; the score maps are fused by their maximum, and training
+has four losses: fused, and each scale's own (section 4.1.2 and the released networks).
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segstudio.nets.backbones.resnet101 import ResNet101Trunk
+from segstudio.core.errors import ModelError
+from segstudio.nets.backbones.resnet import ResNetTrunk
 from segstudio.nets.base import ScoreMap, SegmentationNet, parameter_group, trainable
-from segstudio.nets.preprocess import convert_first_layer
+from segstudio.nets.registry_names import OptionValue
 
-_RATES: Final = (6, 12, 18, 24)
+HEADS: Final[Mapping[str, tuple[int, ...]]] = {"aspp": (6, 12, 18, 24), "largefov": (12,)}
+SCALES: Final = ("multi", "single")
 _HEAD_STD: Final = 0.01
 _PERIOD: Final = 32
 
 
-class AtrousSpatialPyramid(nn.Module):
-    """The sum of four 3 x 3 classifiers with dilations 6, 12, 18 and 24."""
+class AtrousClassifiers(nn.Module):
+    """The sum of parallel 3 x 3 classifiers, one for each dilation (section 3.2; one alone is LargeFOV)."""
 
-    def __init__(self, inputs: int, classes: int) -> None:
+    def __init__(self, inputs: int, classes: int, rates: tuple[int, ...]) -> None:
         super().__init__()
-        for index, rate in enumerate(_RATES):
+        for index, rate in enumerate(rates):
             branch = nn.Conv2d(inputs, classes, 3, padding=rate, dilation=rate)
             nn.init.normal_(branch.weight, std=_HEAD_STD)
             assert branch.bias is not None
@@ -39,29 +41,45 @@ class AtrousSpatialPyramid(nn.Module):
         return torch.stack([branch(x).float() for branch in self.children()]).sum(0)
 
 
-class DeepLabV2ResNet101(SegmentationNet):
-    """DeepLab v2 at output stride 8.
+class DeepLabV2(SegmentationNet):
+    """DeepLab v2 with ResNet-101 and frozen batch normalisation, at output stride 8.
 
     With `align_corners` (the released networks) grids meet at corner pixels: 321 px become 241, 161 and 41 cells.
     Without it (the PyTorch re-implementation whose checkpoints are in use) sizes are rounded down and cells centred.
     """
 
-    family: ClassVar[str] = "deeplabv2-resnet101"
-    stride: ClassVar[int] = 8
-    multiple: ClassVar[int] = _PERIOD
+    family: ClassVar[str] = "deeplabv2"
+    stride = 8
+    multiple = _PERIOD
     # The receptive field is larger than most images; ASPP's widest branch reaches 192 px at scale 1, 384 px at 0.5.
-    margin: ClassVar[int] = 256
-    minimum: ClassVar[int] = _PERIOD + 1
-    head_prefixes: ClassVar[tuple[str, ...]] = ("aspp.",)
-    imagenet: ClassVar[str | None] = "ResNet101_Weights.IMAGENET1K_V1"
+    margin = 256
+    minimum = _PERIOD + 1
+    head_prefixes = ("aspp.",)
+    imagenet: str | None = "ResNet101_Weights.IMAGENET1K_V1"
 
-    def __init__(self, *, classes: int, align_corners: bool = True) -> None:
-        options = {"align_corners": bool(align_corners)}
+    def __init__(
+        self,
+        *,
+        classes: int,
+        trunk: str = "resnet101",
+        head: str = "aspp",
+        scales: str = "multi",
+        align_corners: bool = True,
+        thin: int = 1,
+    ) -> None:
+        for name, value, choices in (("head", head, HEADS), ("scales", scales, SCALES), ("trunk", trunk, _TRUNKS)):
+            if value not in choices:
+                raise ModelError(f"DeepLab v2 has no {name} {value!r}.", f"Choose one of {', '.join(choices)}.")
+        options: dict[str, OptionValue] = {"trunk": trunk, "head": head, "scales": scales}
+        options |= {"align_corners": bool(align_corners), "thin": thin}
         super().__init__(classes=classes, profile="CAFFE-DL", options=options)
         self.align_corners = bool(align_corners)
-        self.trunk = ResNet101Trunk()
-        self.aspp = AtrousSpatialPyramid(2048, classes)
+        self.multi_scale = scales == "multi"
+        self.trunk = ResNetTrunk(101, layout="caffe", output_stride=8, frozen=True, thin=thin)
+        self.aspp = AtrousClassifiers(self.trunk.channels, classes, HEADS[head])
         self.pixel_bytes = 800
+        if thin != 1:
+            self.imagenet = None
 
     def _scores(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.aspp(self.trunk(x))
@@ -84,6 +102,8 @@ class DeepLabV2ResNet101(SegmentationNet):
 
     def native(self, x: torch.Tensor) -> torch.Tensor:
         """Max-fused logits (N, C, ceil(H / 8), ceil(W / 8)) float32."""
+        if not self.multi_scale:
+            return self._scores(x)
         whole, three_quarters, half = self._pyramid(x)
         size = whole.shape[-2:]
         return torch.maximum(torch.maximum(whole, self._resized(three_quarters, size)), self._resized(half, size))
@@ -97,21 +117,28 @@ class DeepLabV2ResNet101(SegmentationNet):
         return self._resized(self.native(padded), padded.shape[-2:])[..., :height, :width]
 
     def training_outputs(self, x: torch.Tensor) -> tuple[ScoreMap, ...]:
-        """Fused, 1 and 0.75 at stride 8, 0.5 at its own stride 16."""
-        whole, three_quarters, half = self._pyramid(_aligned(x) if self.align_corners else x)
+        """Fused, 1 and 0.75 at stride 8, 0.5 at its own stride 16; with one scale that alone."""
+        x = _aligned(x) if self.align_corners else x
+        centred = not self.align_corners
+        if not self.multi_scale:
+            return (ScoreMap(self._scores(x), 8, centred=centred),)
+        whole, three_quarters, half = self._pyramid(x)
         size = whole.shape[-2:]
         three_quarters = self._resized(three_quarters, size)
         fused = torch.maximum(torch.maximum(whole, three_quarters), self._resized(half, size))
-        centred = not self.align_corners
         at_eight = [ScoreMap(scores, 8, centred=centred) for scores in (fused, whole, three_quarters)]
         return (*at_eight, ScoreMap(half, 16, centred=centred))
 
-    def score_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def score_loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Cross-entropy; cells of the padding, which no label reaches, do not count."""
         height, width = logits.shape[-2:]
         bottom, right = max(0, height - labels.shape[-2]), max(0, width - labels.shape[-1])
         labels = F.pad(labels, (0, right, 0, bottom), value=255)[..., :height, :width]
-        return super().score_loss(logits, labels)
+        if weights is not None:
+            weights = F.pad(weights, (0, right, 0, bottom))[..., :height, :width]
+        return super().score_loss(logits, labels, weights)
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """Trunk; classifier weights at ten times, classifier biases at twenty times the rate, these without decay."""
@@ -122,15 +149,11 @@ class DeepLabV2ResNet101(SegmentationNet):
         ]
 
     def load_imagenet(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Takes torchvision's ResNet-101 (trained on profile TV) without its classifier.
+        """Takes torchvision's ResNet-101."""
+        self.trunk.load_imagenet(state, self.card.preprocessing)
 
-        The first layer is converted to this network's input profile; the shift goes into its normalisation's mean.
-        """
-        trunk = {name: value for name, value in state.items() if not name.startswith("fc.")}
-        weight, shift = convert_first_layer(trunk["conv1.weight"], source="TV", target=self.card.preprocessing)
-        trunk["conv1.weight"] = weight
-        trunk["bn1.running_mean"] = trunk["bn1.running_mean"] - shift
-        self.trunk.load_state_dict(trunk)
+
+_TRUNKS: Final = ("resnet101",)
 
 
 def _aligned(x: torch.Tensor) -> torch.Tensor:

@@ -74,12 +74,12 @@ class UNet(SegmentationNet):
     """U-Net with `width` channels at full resolution, doubling at each of four levels."""
 
     family: ClassVar[str] = "unet"
-    multiple: ClassVar[int] = 16
+    multiple = 16
     # 92 px of receptive field on each side, and up to 15 px by which pooling cells reach further.
-    margin: ClassVar[int] = 112
+    margin = 112
     # Below 32 px the deepest level is a single pixel, of which batch normalisation can learn nothing.
-    minimum: ClassVar[int] = 32
-    head_prefixes: ClassVar[tuple[str, ...]] = ("outc.",)
+    minimum = 32
+    head_prefixes = ("outc.",)
 
     def __init__(self, *, classes: int, width: int = 64, channels: int = 3) -> None:
         if not isinstance(width, int) or not 1 <= width <= _MAX_WIDTH:
@@ -121,6 +121,8 @@ class UNet(SegmentationNet):
         out: torch.Tensor = self.outc["conv"](y)
         return out.float()
 
-    def score_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def score_loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Cross-entropy plus 1 - Dice, both over usable pixels only."""
-        return masked_cross_entropy(logits, labels) + masked_dice(logits, labels)
+        return masked_cross_entropy(logits, labels, weights) + masked_dice(logits, labels)

@@ -8,6 +8,7 @@ import pytest
 from segstudio.core.jobs import ErrorKind
 from segstudio.engine.inline import InlineEngine
 from segstudio.engine.protocol import (
+    DevicesSpec,
     Failed,
     Finished,
     PredictSpec,
@@ -54,7 +55,7 @@ def test_a_refinement_and_a_training_are_done_too(engine, tmp_path):
 
 def test_devices_are_listed(engine):
     events = []
-    engine.describe_devices(events.append)
+    engine.ask(DevicesSpec(), events.append)
     assert events[-1].result[0].id == "cpu"
 
 

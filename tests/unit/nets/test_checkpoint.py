@@ -115,8 +115,8 @@ def test_card_with_a_weight_file_loads_it(saved: Path) -> None:
     for source in (card, path, str(path)):
         net = load_model(source)
         assert (net.card.id, net.loaded.head) == ("cells", "checkpoint")
-    wrong = save_card(dataclasses.replace(card, family="fcn8s", options={}), path)
-    with pytest.raises(ModelError, match="describes fcn8s"):
+    wrong = save_card(dataclasses.replace(card, family="fcn", options={}), path)
+    with pytest.raises(ModelError, match="describes fcn"):
         load_model(wrong)
 
 

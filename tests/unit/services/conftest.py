@@ -59,7 +59,7 @@ class StandInEngine:
         self.trainings.append((spec, listener))
         return JobHandle(2000, self.cancelled.append)
 
-    def describe_devices(self, listener: Listener) -> JobHandle:
+    def ask(self, question: Any, listener: Listener) -> JobHandle:
         listener(Finished(()))
         return JobHandle(3000, self.cancelled.append)
 

@@ -31,7 +31,7 @@ def test_impossible_settings_are_refused_with_a_sentence(record: dict[str, Any])
         TrainConfig.from_json(record)
 
 
-@pytest.mark.parametrize("family", ["unet", "fcn8s", "deeplabv2-resnet101"])
+@pytest.mark.parametrize("family", ["unet", "fcn", "deeplabv2"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_every_family_has_defaults_that_can_work(family: str, device: str) -> None:
     config = TrainConfig.for_family(family, device)
