@@ -29,9 +29,9 @@ from segstudio.nets.base import SegmentationNet
 from segstudio.nets.card import find_card
 from segstudio.nets.checkpoint import load_model
 from segstudio.nets.predictor import Predictor
-from segstudio.training.config import TrainConfig
 from segstudio.training.loop import run_training
 from segstudio.training.manifest import Manifest, ManifestItem
+from segstudio.training.recipes import for_card
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "resources" / "demo"
@@ -64,7 +64,7 @@ def prepare_run(demo: dict[str, Any], paths: dict[str, Path], folder: Path, opti
     card = find_card(options.model)
     assert card.path is not None
     Manifest(items=tuple(items), class_names=names, model_card=card.path, parent_card=card.path).save(folder)
-    config = TrainConfig.for_family(card.family, "cpu" if options.device == "cpu" else "cuda")
+    config = for_card(card.family, card.options, "cpu" if options.device == "cpu" else "cuda")
     dataclasses.replace(config, model=card.id, minutes=options.minutes, device=options.device).save(folder)
 
 

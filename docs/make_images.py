@@ -15,12 +15,16 @@ from pathlib import Path
 if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import QCoreApplication, QEventLoop
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QCoreApplication, QEvent, QEventLoop, QPoint, QPointF, Qt
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QWidget
 
+from segstudio.core.geometry import Rect
 from segstudio.core.items import Status
 from segstudio.core.settings import Settings
 from segstudio.gui.app import make_application, make_window
+from segstudio.gui.dialogs.models import ModelsDialog
 from segstudio.gui.main_window import MainWindow
 from segstudio.gui.theme import Mode, ThemeManager
 
@@ -28,6 +32,10 @@ _SIZE = (1440, 900)
 _STEP_S = 0.02
 _STARTUP_S = 180.0
 _TRAINING_MINUTES = 1.0
+_MODELS_SIZE = (1000, 680)
+_MODEL = "tv-deeplabv3-resnet50"
+# The upper right coin of the fourth picture of the demo, and the large one below.
+_BOXES = (Rect(14, 56, 60, 60), Rect(80, 12, 66, 68))
 
 
 def wait(done: Callable[[], bool], seconds: float) -> bool:
@@ -46,7 +54,7 @@ def settle(seconds: float = 0.5) -> None:
     wait(lambda: False, seconds)
 
 
-def save(window: MainWindow, folder: Path, name: str) -> None:
+def save(window: QWidget, folder: Path, name: str) -> None:
     """Write one picture."""
     settle()
     path = folder / f"{name}.png"
@@ -54,7 +62,7 @@ def save(window: MainWindow, folder: Path, name: str) -> None:
     print(path)
 
 
-def both(window: MainWindow, themes: ThemeManager, folder: Path, name: str) -> None:
+def both(window: QWidget, themes: ThemeManager, folder: Path, name: str) -> None:
     """Write a picture in both themes; the dark one stays."""
     for mode in (Mode.LIGHT, Mode.DARK):
         themes.set_mode(mode)
@@ -82,6 +90,52 @@ def train(window: MainWindow) -> None:
     window.workbench.side.show_section("training")
 
 
+def draw_box(window: MainWindow, folder: Path) -> None:
+    """Propose in one box and draw a second one, half of it done."""
+    workspace, canvas = window.workbench_workspace, window.workbench.canvas
+    assert workspace is not None
+    assert workspace.current is not None
+    workspace.current.reject()
+    workspace.predicting.predict_box(_BOXES[0])
+    wait(lambda: not workspace.predicting.busy, _STARTUP_S)
+    window.actions_table["box"].trigger()
+    ratio = canvas.viewport.ratio
+    left, top, right, bottom = (round(edge / ratio) for edge in canvas.viewport.view_rect(_BOXES[1]))
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=QPoint(left, top))
+    # QTest moves the mouse without a button, which a drag on a real screen never does.
+    end = QPointF(right - 1, bottom - 1)
+    move = QMouseEvent(
+        QEvent.Type.MouseMove,
+        end,
+        end,
+        Qt.MouseButton.NoButton,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    QApplication.sendEvent(canvas, move)
+    save(window, folder, "box-tool")
+    canvas.cancel_gesture()
+    QApplication.sendEvent(canvas, QEvent(QEvent.Type.Leave))
+    window.actions_table["brush"].trigger()
+    workspace.current.reject()
+    propose(window)
+
+
+def show_models(window: MainWindow, themes: ThemeManager, folder: Path) -> None:
+    """Open the model chooser on a card whose speed was measured."""
+    workspace = window.workbench_workspace
+    assert workspace is not None
+    dialog = ModelsDialog(workspace, window)
+    dialog.resize(*_MODELS_SIZE)
+    dialog.show()
+    dialog.list.choose(_MODEL)
+    wait(lambda: workspace.predicting.device_info is not None, _STARTUP_S)
+    dialog.measure()
+    wait(lambda: workspace.speeds.measuring is None, _STARTUP_S)
+    both(dialog, themes, folder, "models")
+    dialog.close()
+
+
 def main() -> int:
     """Make every picture; returns the exit code."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
@@ -99,6 +153,8 @@ def main() -> int:
             return 1
         propose(window)
         both(window, themes, folder, "main")
+        draw_box(window, folder)
+        show_models(window, themes, folder)
         workspace = window.workbench_workspace
         assert workspace is not None
         if any(item.status is Status.REVIEWED for item in workspace.images):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import typer
 
 from segstudio.cli.console import engine, err, out, steps, write_json
+from segstudio.cli.model_option import model_named
 from segstudio.core.catalog import Catalog
 from segstudio.core.errors import UserError
 from segstudio.core.items import ImageItem, Split, Status
@@ -54,7 +55,7 @@ def _project(path: Path, model: str | None, split: str, device: str) -> Evaluati
     if split not in (*Split, "all"):
         raise typer.BadParameter("--split is validation, train or all")
     with engine() as running, Project.open(path.expanduser().absolute()) as project:
-        card = project_card(project, model)
+        card = project_card(project, model_named(running, model))
         items = [i for i in project.images() if teaches(i) and split in ("all", i.split)]
         if not items:
             raise UserError(f"No labelled image is in the split {split}.", "Label one, or choose --split all.")
@@ -62,7 +63,9 @@ def _project(path: Path, model: str | None, split: str, device: str) -> Evaluati
 
         def pairs() -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
             with steps("Evaluating", len(items)) as shown:
-                for done in predict_images(running, card, project.catalog, by_path, device=device):
+                for done in predict_images(
+                    running, card, project.catalog, by_path, device=device, on_progress=shown.meanwhile
+                ):
                     shown.step(done.path.name)
                     if done.result is None:
                         err.print(done.problem, markup=False)

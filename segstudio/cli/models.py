@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from segstudio.cli.console import out, write_json
-from segstudio.core.errors import ModelError
-from segstudio.nets.card import ModelCard, find_card, list_cards
+from segstudio.cli.console import engine, out, waiting, write_json
+from segstudio.nets.card import ModelCard, find_card, list_cards, load_card
+from segstudio.services.importing_models import import_model
 from segstudio.services.models import card_folders
 
 _HELP = "List, show and import models.\n\nExample: segstudio models"
+_OURS = "SegStudio"
 app = typer.Typer(help=_HELP, no_args_is_help=False, rich_markup_mode=None)
 
 
@@ -33,10 +34,13 @@ def list_models(*, json: Annotated[bool, typer.Option("--json", help="As JSON.")
     if json:
         write_json([_plain(card) for card in found.cards], None)
         return 0
+    widest = max((len(card.id) for card in found.cards), default=0)
+    longest = max((len(card.origin or _OURS) for card in found.cards), default=0)
     for card in found.cards:
         state = "trained" if card.trained else "untrained"
         size = f"{card.parameters / 1e6:.1f} M" if card.parameters else ""
-        out.print(f"{card.id:<24} {state:<10} {size:>9}  {card.title}", markup=False)
+        source = card.origin or _OURS
+        out.print(f"{card.id:<{widest}} {state:<9} {size:>8}  {source:<{longest}}  {card.title}", markup=False)
     for path, reason in found.problems:
         out.print(f"{path.name}: {reason}", markup=False)
     return 0
@@ -63,20 +67,27 @@ def show(
 
 
 @app.command("import")
-def import_model(
-    file: Annotated[Path, typer.Argument(help="A published checkpoint.")],
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A published checkpoint: .pth, .pt or .safetensors.")],
     *,
-    family: Annotated[str | None, typer.Option("--as", help="Family, where the file alone does not tell.")] = None,
+    said: Annotated[str | None, typer.Option("--as", metavar="MODEL", help="What it is, or is to go on as.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> int:
     """Make a model from a published checkpoint.
 
-    Example: segstudio models import fcn8s_from_caffe.pth --as fcn8s
+    Example: segstudio models import fcn8s_from_caffe.pth
     """
-    wanted = f" as {family}" if family else ""
-    raise ModelError(
-        f"Importing {file.name}{wanted} is not available yet.",
-        "Models trained with SegStudio are used by their card: --model PATH/card.toml.",
-    )
+    with engine() as running, waiting(f"Importing {file.name}") as shown:
+        imported = import_model(running, file, model=said or "", on_progress=shown)
+    card = load_card(imported.card)
+    if json:
+        write_json({**_plain(card), "sentences": list(imported.sentences)}, None)
+        return 0
+    for sentence in imported.sentences:
+        out.print(sentence, markup=False)
+    out.print(f"Card: {card.path}", markup=False)
+    out.print(f"Next: segstudio predict photos --model {card.id} --out labels", markup=False)
+    return 0
 
 
 def _plain(card: ModelCard) -> dict[str, object]:
@@ -86,6 +97,7 @@ def _plain(card: ModelCard) -> dict[str, object]:
         "family": card.family,
         "options": dict(card.options),
         "trained": card.trained,
+        "origin": card.origin,
         "classes": list(card.classes),
         "parameters": card.parameters,
         "merit": card.merit,

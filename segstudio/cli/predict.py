@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from segstudio.cli.console import engine, err, out, steps
+from segstudio.cli.model_option import model_named
 from segstudio.core.errors import UserError
 from segstudio.core.items import Status
 from segstudio.core.prediction import Prediction
@@ -43,16 +44,14 @@ def command(
         return _project(project, model, params, target, device, with_scores=probabilities)
     if model is None or target is None:
         raise typer.BadParameter("images need --model and --out")
-    card = find_card(model, [f for f in card_folders() if f.is_dir()])
-    paths = _images(sources)
-    return _write(card, paths, params, target, device, with_scores=probabilities)
+    return _write(model, _images(sources), params, target, device, with_scores=probabilities)
 
 
 def _project(
     path: Path, model: str | None, crf: CrfParams | None, target: Path | None, device: str, *, with_scores: bool
 ) -> int:
     with engine() as running, Project.open(path) as project:
-        card = project_card(project, model)
+        card = project_card(project, model_named(running, model))
         _warn_untrained(card, project.catalog.sorted_names)
         items = [i for i in project.images() if target is not None or i.status is not Status.REVIEWED]
         names = [Path(i.name) for i in items]
@@ -61,7 +60,9 @@ def _project(
         writer = None if target is None else _Writer(target, dict(zip(by_path, names, strict=True)), with_scores)
         failed = 0
         with steps("Predicting", len(items)) as shown:
-            for done in predict_images(running, card, project.catalog, by_path, device=device, crf=crf):
+            for done in predict_images(
+                running, card, project.catalog, by_path, device=device, crf=crf, on_progress=shown.meanwhile
+            ):
                 shown.step(done.path.name)
                 if done.result is None:
                     failed += 1
@@ -78,20 +79,24 @@ def _project(
 
 
 def _write(
-    card: ModelCard, paths: dict[Path, Path], crf: CrfParams | None, target: Path, device: str, *, with_scores: bool
+    model: str, paths: dict[Path, Path], crf: CrfParams | None, target: Path, device: str, *, with_scores: bool
 ) -> int:
-    catalog = class_set(card, None)
-    _warn_untrained(card, catalog.sorted_names)
     writer = _Writer(target, paths, with_scores)
     failed = 0
-    with engine() as running, steps("Predicting", len(paths)) as shown:
-        for done in predict_images(running, card, catalog, paths, device=device, crf=crf):
-            shown.step(done.path.name)
-            if done.result is None:
-                failed += 1
-                err.print(done.problem, markup=False)
-            else:
-                writer.write(done.path, done.result)
+    with engine() as running:
+        card = find_card(model_named(running, model) or model, [f for f in card_folders() if f.is_dir()])
+        catalog = class_set(card, None)
+        _warn_untrained(card, catalog.sorted_names)
+        with steps("Predicting", len(paths)) as shown:
+            for done in predict_images(
+                running, card, catalog, paths, device=device, crf=crf, on_progress=shown.meanwhile
+            ):
+                shown.step(done.path.name)
+                if done.result is None:
+                    failed += 1
+                    err.print(done.problem, markup=False)
+                else:
+                    writer.write(done.path, done.result)
     out.print(f"{len(paths) - failed} of {len(paths)} images written to {target}", markup=False)
     return 1 if failed else 0
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from segstudio.cli.console import engine, err, out, settings, write_json
+from segstudio.cli.model_option import model_named
 from segstudio.core.errors import UserError
 from segstudio.core.events import Change, ChangeSet
 from segstudio.core.jobs import JobState
@@ -16,6 +17,10 @@ from segstudio.services.finetuning import RunView
 from segstudio.services.messages import Message
 from segstudio.services.tasks import QueueDispatcher
 from segstudio.services.workspace import Workspace
+from segstudio.training.config import RECIPES
+
+_DEFAULT_MINUTES: Final = 10.0
+_Recipe = Annotated[str, typer.Option(help="few-images, or published: the authors' settings, for large data sets.")]
 
 
 def command(
@@ -24,15 +29,17 @@ def command(
     model: Annotated[str | None, typer.Option(help="Card id or path to start from; default: the one in use.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Stop after so many minutes.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
+    recipe: _Recipe = "few-images",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     json: Annotated[Path | None, typer.Option("--json", help="Write the figures to a file; - for the screen.")] = None,
 ) -> int:
     """Train on what is decided so far; the model is put to use only if it beats the one in use.
 
-    Ctrl+C ends the run and keeps the best so far. Example: segstudio train street.segstudio --model unet --minutes 10
+    Ctrl+C ends the run and keeps the best so far. Without --minutes and --steps it lasts ten minutes; with --recipe
+    published as many steps as its authors made, or until Ctrl+C where they do not tell.
+    Example: segstudio train street.segstudio --model unet --minutes 10
     """
-    if minutes is None and steps is None:
-        minutes = 10.0
+    minutes = _minutes(minutes, steps, recipe)
     dispatcher = QueueDispatcher()
     with engine() as running:
         opened = Project.open(project.expanduser().absolute())
@@ -40,12 +47,12 @@ def command(
         failures: list[BaseException] = []
         try:
             workspace.predicting.use_device_once(device)
-            if model is not None:
-                workspace.models.use(model)
+            if (name := model_named(running, model)) is not None:
+                workspace.models.use(name)
             workspace.bugs.connect(failures.append)
             workspace.messages.connect(lambda message: _heard(message, failures))
             workspace.changed.connect(_Printer(workspace.finetuning).on_change)
-            workspace.finetuning.start(minutes=minutes, steps=steps)
+            workspace.finetuning.start(minutes=minutes, steps=steps, recipe=recipe)
             _wait(dispatcher, workspace)
             view = workspace.finetuning.state
         finally:
@@ -55,6 +62,15 @@ def command(
     if json is not None:
         write_json(_figures(view), json)
     return 0 if view.state is JobState.DONE else 1
+
+
+def _minutes(minutes: float | None, steps: int | None, recipe: str) -> float | None:
+    """How long the run lasts at most; published recipes have an end of their own."""
+    if recipe not in RECIPES:
+        raise typer.BadParameter(f"--recipe is {' or '.join(RECIPES)}")
+    if minutes is None and steps is None and recipe == "few-images":
+        return _DEFAULT_MINUTES
+    return minutes
 
 
 def _heard(message: Message, failures: list[BaseException]) -> None:

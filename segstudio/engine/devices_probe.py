@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from segstudio.core.memory import total_memory
 from segstudio.engine.devices import DeviceInfo, DeviceState
-from segstudio.engine.system import total_memory
 
 
 def list_devices() -> tuple[DeviceInfo, ...]:

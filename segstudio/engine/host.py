@@ -22,6 +22,7 @@ import numpy.typing as npt
 from segstudio.core.errors import UserError
 from segstudio.core.events import Signal
 from segstudio.core.jobs import ErrorKind, ErrorReport
+from segstudio.core.memory import total_memory
 from segstudio.engine.base import (
     ENGINE,
     ENTRY_POINTS,
@@ -56,7 +57,7 @@ from segstudio.engine.protocol import (
 )
 from segstudio.engine.results import fetched, result_bytes
 from segstudio.engine.shm import SlotPool, needed_bytes
-from segstudio.engine.system import death_sentence, total_memory
+from segstudio.engine.system import death_sentence
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
@@ -381,8 +382,7 @@ class ProcessEngine:
             worker.join(max(0.0, deadline - time.monotonic()))
             worker.dispose()
         self._pool.close()
-        nothing_alive = dict.fromkeys(self._status.alive, False)
-        self._status = EngineStatus(memory_total=self._memory_total, alive=nothing_alive, busy=nothing_alive)
+        self._status = EngineStatus(memory_total=self._memory_total)
 
 
 def _call(listener: Callable[[_T], None], value: _T) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from segstudio.core.errors import Cancelled
 from segstudio.core.events import Signal
 from segstudio.core.jobs import CancelToken, ErrorReport
+from segstudio.core.memory import total_memory
 from segstudio.engine.base import (
     ENGINE,
     ENTRY_POINTS,
@@ -38,7 +39,7 @@ from segstudio.engine.protocol import (
     TrainSpec,
     WasCancelled,
 )
-from segstudio.engine.system import process_memory, total_memory
+from segstudio.engine.system import process_memory
 from segstudio.engine.worker import Handler, Job
 
 

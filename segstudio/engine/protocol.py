@@ -21,7 +21,7 @@ MAX_PROBABILITY_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class PredictSpec:
-    """Run the network of a card on one image.
+    """Run the network of a card on one image, or on one box of it.
 
     Attributes:
         card: Path of the card or checkpoint.
@@ -29,6 +29,9 @@ class PredictSpec:
         class_names: Names of the same classes, in the same order.
         device: "auto", "cpu", "mps", "cuda" or "cuda:N".
         want_probabilities: False leaves them out of the result.
+        box: Top, left, height and width in pixels; the result's arrays then cover the box only. None: the whole image.
+        box_class: The class whose object the box is drawn around, for networks that answer for one class at a time;
+            None lets the network choose.
     """
 
     card: str
@@ -36,6 +39,8 @@ class PredictSpec:
     class_names: tuple[str, ...]
     device: str = "auto"
     want_probabilities: bool = True
+    box: tuple[int, int, int, int] | None = None
+    box_class: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ Question: TypeAlias = DevicesSpec | MeasureSpec | ImportSpec
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictionArrays:
-    """A prediction or refinement of one image.
+    """A prediction or refinement of one image, or of a box of H x W pixels in it.
 
     Attributes:
         labels: (H, W) uint8 class ids.

@@ -1,4 +1,4 @@
-"""What the engine asks the operating system: memory figures, and to end with its parent."""
+"""What the engine asks the operating system: its own memory, and to end with its parent."""
 
 from __future__ import annotations
 
@@ -27,14 +27,6 @@ def _peak_memory() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def total_memory() -> int:
-    """Bytes of main memory in this computer, 0 where unknown."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 0
 
 
 def end_with_parent(parent: int) -> None:

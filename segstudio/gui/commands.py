@@ -184,9 +184,12 @@ class Commands:
         if workspace.finetuning.running:
             self._window.messages.show_message("info", "Training is already running.", "Shift+T stops it.")
             return
-        readiness = workspace.finetuning.readiness()
-        if readiness.ready:
-            workspace.finetuning.start(minutes=self._window.workbench.side.training.minutes)
+        readiness, info = workspace.finetuning.readiness(), workspace.models.active_info
+        panel = self._window.workbench.side.training
+        if not info.usable:
+            self._window.messages.show_message("error", f"{info.card.title} cannot run here.", info.limit)
+        elif readiness.ready:
+            workspace.finetuning.start(minutes=panel.minutes, recipe=panel.recipe)
         else:
             self._window.messages.show_message("info", readiness.reason)
 
@@ -199,7 +202,7 @@ class Commands:
         pixels = annotator.accept_all()
         self._window.messages.show_message(
             "success" if pixels else "info",
-            f"{pixels:,} pixels accepted." if pixels else "Every pixel is decided already.",
+            f"{pixels:,} pixels accepted." if pixels else "Nothing of the proposal is left to accept.",
             "Correct what is wrong, then mark the image reviewed (M)." if pixels else "",
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
@@ -14,6 +13,7 @@ from segstudio.core.errors import UserError
 from segstudio.core.events import Change, ChangeSet
 from segstudio.core.geometry import Rect
 from segstudio.core.items import Status
+from segstudio.core.prediction import NO_OPINION
 from segstudio.gui.canvas.widget import CanvasWidget
 from segstudio.gui.panels.images import ImagesPanel
 from segstudio.gui.panels.tool_bar import ToolBar
@@ -40,6 +40,7 @@ _TOOL_OF_ACTION: Final = {
     "polygon": "polygon",
     "fill": "fill",
     "pick": "picker",
+    "box": "box",
     "accept_brush": "accept",
 }
 
@@ -109,6 +110,7 @@ class Workbench(QWidget):
         self.canvas.zoom_changed.connect(self._status.set_zoom)
         self.canvas.brush_radius_changed.connect(self.view_bar.set_radius)
         self.canvas.message.connect(lambda text: self.message.emit("info", text, ""))
+        self.canvas.box_drawn.connect(self._propose_in)
         self.view_bar.radius_changed.connect(self.canvas.set_brush_radius)
         self.view_bar.opacity_changed.connect(self.canvas.set_opacity)
         self.view_bar.set_radius(self.canvas.brush_radius)
@@ -259,6 +261,7 @@ class Workbench(QWidget):
 
     def _show_jobs(self) -> None:
         running = self.workspace.jobs.running if self.workspace is not None else []
+        self.canvas.set_waiting_box(self.workspace.predicting.box if self.workspace is not None else None)
         self._status.set_job(running[-1] if running else None, more=max(0, len(running) - 1))
 
     def _refresh_shares(self) -> None:
@@ -271,6 +274,11 @@ class Workbench(QWidget):
         if self.workspace is not None:
             self.canvas.cancel_gesture()
             self.workspace.open_image(image_id)
+
+    def _propose_in(self, box: Rect) -> None:
+        if self.workspace is not None:
+            class_id = self.canvas.active_class
+            self.workspace.predicting.predict_box(box, None if class_id == IGNORE else class_id)
 
     def _edit_catalog(self, catalog: Catalog) -> None:
         if self.workspace is None:
@@ -290,8 +298,8 @@ class Workbench(QWidget):
         pixel = Rect(row, column, 1, 1)
         if annotator.map.decided[row, column]:
             text = self._class_name(int(annotator.map.semantic(pixel)[0, 0]))
-        elif annotator.prediction is not None:
-            label = int(np.asarray(annotator.prediction.labels)[row, column])
+        elif annotator.prediction is not None and annotator.prediction.labels[row, column] != NO_OPINION:
+            label = int(annotator.prediction.labels[row, column])
             sure = int(annotator.prediction.confidence[row, column]) / 255
             text = f"{self._class_name(label)}? {sure:.0%}".replace("%", " %")
         else:

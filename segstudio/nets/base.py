@@ -109,7 +109,7 @@ class SegmentationNet(nn.Module, ABC):
 
     def full_size(self, x: torch.Tensor) -> torch.Tensor:
         """`native` brought to the size of `x` the way the paper does."""
-        return self.native(x)
+        return self.native(mirrored(x, self.context))
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - the signature of nn.Module
         """Switches to training; normalisation that was frozen stays as it is."""
@@ -137,8 +137,11 @@ class SegmentationNet(nn.Module, ABC):
         """The recipe's loss, a scalar.
 
         `x` is (N, c, H, W), `labels` (N, H, W) integer with 255 = do not learn here, `weights` (N, H, W) float32 the
-        factor of each pixel, 1 where None. A network with `context` takes `x` that much larger on each side.
+        factor of each pixel, 1 where None. A network with `context` takes `x` that much larger on each side; one as
+        large as its labels is mirrored.
         """
+        if x.shape[-2:] == labels.shape[-2:]:
+            x = mirrored(x, self.context)
         grown = grown_to(x, self.minimum)
         bottom, right = grown.shape[-2] - x.shape[-2], grown.shape[-1] - x.shape[-1]
         labels = F.pad(labels, (0, right, 0, bottom), value=IGNORE)
@@ -161,6 +164,10 @@ class SegmentationNet(nn.Module, ABC):
     def load_imagenet(self, state: Mapping[str, torch.Tensor]) -> None:
         """Fills the trunk with the tensors of the torchvision weight `imagenet`."""
         raise ModelError(f"The network {self.card.id} has no ImageNet trunk.", "Leave the weights out.")
+
+    def load_stage(self, state: Mapping[str, torch.Tensor], options: Mapping[str, OptionValue]) -> None:
+        """Takes over the layers of the stage before; `state` and `options` are those of its checkpoint."""
+        raise ModelError(f"The network {self.card.id} is not trained in stages.", "Train it from the start.")
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """Optimiser groups with the published multipliers; each also says its `lr_scale`, for schedules."""
@@ -187,6 +194,17 @@ def grown_to(x: torch.Tensor, minimum: int) -> torch.Tensor:
     """`x` (N, c, H, W) with its last row and column repeated until both sides reach `minimum`."""
     bottom, right = max(0, minimum - x.shape[-2]), max(0, minimum - x.shape[-1])
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
+
+
+def mirrored(x: torch.Tensor, width: int) -> torch.Tensor:
+    """`x` (N, c, H, W) with `width` px more on each side, reflected as often as needed; edges are not repeated."""
+    if width == 0:
+        return x
+    for dim in (-2, -1):
+        last = x.shape[dim] - 1
+        place = torch.arange(-width, last + 1 + width, device=x.device).remainder(max(2 * last, 1))
+        x = x.index_select(dim, torch.minimum(place, 2 * last - place))
+    return x
 
 
 def shrunk_labels(labels: torch.Tensor, step: int, *, centred: bool = False) -> torch.Tensor:

@@ -31,6 +31,22 @@ def conv_bn_relu(inputs: int, outputs: int, size: int = 3, *, dilation: int = 1,
     )
 
 
+def separable_conv(
+    inputs: int, outputs: int, *, dilation: int = 1, stride: int = 1, between: bool = True
+) -> nn.Sequential:
+    """A 3 x 3 convolution of each channel by itself, then 1 x 1, each with batch normalisation, numbered 0, 1, 3, 4.
+
+    ReLU stands between the two where `between`, and not behind them.
+    """
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, 3, stride=stride, padding=dilation, dilation=dilation, groups=inputs, bias=False),
+        nn.BatchNorm2d(inputs),
+        nn.ReLU(inplace=True) if between else nn.Identity(),
+        nn.Conv2d(inputs, outputs, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+
+
 class FrozenBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation with fixed statistics, scale and shift, whatever `train()` is told."""
 
@@ -54,35 +70,34 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
         return super().forward(x)
 
 
-class GlobalPool(nn.Module):
-    """The mean over the whole image, (N, C, h, w) to (N, C, 1, 1), also where the image comes in tiles.
+class WholeImageMean:
+    """A mean over all cells of an image that a layer needs, also where the image comes in tiles.
 
     A tile's own mean would differ from tile to tile and draw seams. `gathering` sums the cells that a tile answers
-    for; once `fixed` is set, every tile gets the mean of the image.
+    for; once `settle` has fixed their mean, every tile gets that of the image.
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self.fixed: torch.Tensor | None = None
         self._sum: torch.Tensor | None = None
         self._count = 0
         self._core: tuple[float, float, float, float] | None = None
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, 1, 1)."""
+    def mean_of(self, values: torch.Tensor) -> torch.Tensor:
+        """(N, K, 1, 1): the mean of `values` (N, K, h, w), or that of the whole image where it is known."""
         if self.fixed is not None:
-            return self.fixed.to(x.dtype).expand(x.shape[0], -1, -1, -1)
+            return self.fixed.to(values.dtype).expand(values.shape[0], -1, -1, -1)
         if self._core is not None:
-            self._gather(x)
-        return x.mean(dim=(2, 3), keepdim=True)
+            self._gather(values)
+        return values.mean(dim=(2, 3), keepdim=True)
 
-    def _gather(self, x: torch.Tensor) -> None:
+    def _gather(self, values: torch.Tensor) -> None:
         assert self._core is not None
-        height, width = x.shape[-2:]
+        height, width = values.shape[-2:]
         top, bottom, left, right = self._core
         rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
         columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
-        cells = x[:, :, rows, columns].float()
+        cells = values[:, :, rows, columns].float()
         total = cells.sum(dim=(2, 3), keepdim=True)
         self._sum = total if self._sum is None else self._sum + total
         self._count += cells.shape[2] * cells.shape[3]
@@ -114,6 +129,36 @@ class GlobalPool(nn.Module):
 
 class _Gathered(Exception):
     """The rest of the forward pass is not needed."""
+
+
+class GlobalPool(nn.Module, WholeImageMean):
+    """The mean over the whole image, (N, C, h, w) to (N, C, 1, 1)."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        WholeImageMean.__init__(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, 1, 1)."""
+        return self.mean_of(x)
+
+
+class SharedGroupNorm(nn.GroupNorm, WholeImageMean):
+    """Group normalisation whose statistics are those of the whole image."""
+
+    def __init__(self, num_groups: int, num_channels: int, *, eps: float) -> None:
+        nn.GroupNorm.__init__(self, num_groups, num_channels, eps=eps)
+        WholeImageMean.__init__(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, h, w) normalised."""
+        if self._core is None and self.fixed is None:
+            return super().forward(x)
+        groups = x.float().view(x.shape[0], self.num_groups, -1, *x.shape[-2:])
+        moments = torch.cat([groups.mean(2), groups.square().mean(2)], dim=1)
+        mean, square = self.mean_of(moments).unsqueeze(2).chunk(2, dim=1)
+        scaled = (groups - mean) * ((square - mean.square()).clamp(min=0) + self.eps).rsqrt()
+        return scaled.flatten(1, 2) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:

@@ -16,6 +16,7 @@ from segstudio.nets.registry_names import FAMILY_NAMES, PROFILE_NAMES, OptionVal
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+_TEXTS: Final = ("title", "license", "paper", "description", "merit", "origin", "source_sha256")
 _MAX_CARD_BYTES: Final = 1 << 20
 _MAX_CLASSES: Final = 255
 
@@ -57,7 +58,9 @@ def _card_from(data: Mapping[str, Any], source: str) -> ModelCard:
     unknown = sorted(set(data) - fields)
     if unknown:
         raise _bad(source, f"unknown entry {unknown[0]!r}")
-    texts = {key: _text(data, key, source) for key in ("title", "license", "paper", "description", "merit", "origin")}
+    texts = {key: _text(data, key, source) for key in _TEXTS}
+    if texts["source_sha256"] and not _SHA256.fullmatch(texts["source_sha256"]):
+        raise _bad(source, "source_sha256 must be 64 lower-case hexadecimal digits")
     card_id = _text(data, "id", source)
     if not _ID.fullmatch(card_id):
         raise _bad(source, f"{card_id!r} is no id (letters, digits, dot, dash, underscore)")
@@ -88,6 +91,7 @@ def _card_from(data: Mapping[str, Any], source: str) -> ModelCard:
         description=texts["description"],
         merit=texts["merit"],
         origin=texts["origin"],
+        source_sha256=texts["source_sha256"],
     )
 
 

@@ -28,6 +28,7 @@ class ModelCard:
         classes: Names in channel order; empty where the model takes any classes.
         merit: The published figure of merit, with its data set, in words.
         origin: The project whose checkpoint was imported; empty for our own.
+        source_sha256: The hash of the file that was imported, by which it is known again; else empty.
         predict_mib: Working memory in MiB to predict an image of 500 x 375 in float32, weights included; measured.
         train_mib: Working memory in MiB of a training step with the recipe for few images on a CPU; measured.
         metrics: Figures measured by SegStudio itself, by name.
@@ -48,6 +49,7 @@ class ModelCard:
     description: str = ""
     merit: str = ""
     origin: str = ""
+    source_sha256: str = ""
     parameters: int | None = None
     predict_mib: int | None = None
     train_mib: int | None = None

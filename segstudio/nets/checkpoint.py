@@ -1,44 +1,24 @@
-"""Checkpoints: tensors and the few words needed to rebuild their network; never code."""
+"""From a card or a checkpoint file to a network, and back to a file."""
 
 from __future__ import annotations
 
 import dataclasses
-import pickle
-import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import torch
 
 from segstudio.core.errors import ModelError
 from segstudio.nets.base import Loaded, SegmentationNet
 from segstudio.nets.card import ModelCard, find_card, load_card, weights_file
-from segstudio.nets.importers import recognise
-from segstudio.nets.pretrained import Ask, Report, cache_path, download
+from segstudio.nets.checkpoint_content import FORMAT, VERSION, Checkpoint, fills, fitting, load_state, read_checkpoint
+from segstudio.nets.pretrained import Ask, Report, cached_file, download_address
 from segstudio.nets.registry import build, load_imagenet
-from segstudio.nets.registry_names import PROFILE_NAMES, OptionValue, current_family
 
-_FORMAT: Final = "segstudio-checkpoint"
-_VERSION: Final = 1
+__all__ = ["Checkpoint", "build_from", "load_model", "load_state", "read_checkpoint", "save_checkpoint"]
+
 _DEFAULT_CLASSES: Final = 21
-_ZIP_MAGIC: Final = b"PK\x03\x04"
-_NEW_HEAD: Final = "The head is new and not trained yet."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """A checkpoint file's content, checked but not yet in a network."""
-
-    family: str
-    options: Mapping[str, OptionValue]
-    classes: int
-    state: Mapping[str, torch.Tensor]
-    class_names: tuple[str, ...] = ()
-    preprocessing: str | None = None
-    model: str = ""
-    origin: str = "SegStudio"
+OnOffline = Literal["random", "raise"]
 
 
 def save_checkpoint(net: SegmentationNet, path: str | Path, *, half: bool = False) -> None:
@@ -52,8 +32,8 @@ def save_checkpoint(net: SegmentationNet, path: str | Path, *, half: bool = Fals
     if half:
         state = {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
     data = {
-        "format": _FORMAT,
-        "version": _VERSION,
+        "format": FORMAT,
+        "version": VERSION,
         "family": net.family,
         "options": dict(net.options),
         "classes": net.classes,
@@ -74,87 +54,89 @@ def save_checkpoint(net: SegmentationNet, path: str | Path, *, half: bool = Fals
         draft.unlink(missing_ok=True)
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """What a checkpoint file holds: one of ours, or another project's that is recognised by its keys.
-
-    Raises:
-        ModelError: Unreadable, damaged, holding code, newer than this program, or of no known network.
-    """
-    path = Path(path)
-    data = _read_tensors(path)
-    if data.get("format") == _FORMAT:
-        return _own(data, path)
-    found = recognise(data)
-    if found is None:
-        raise ModelError(
-            f"{path.name} is not a checkpoint of a known network.", "Choose a SegStudio checkpoint or model card."
-        )
-    return Checkpoint(
-        family=found.family, options=found.options, classes=found.classes, state=found.state, origin=found.origin
-    )
-
-
 def load_model(
     card_or_path: ModelCard | str | Path,
     *,
     device: str | torch.device = "cpu",
     classes: int | None = None,
-    on_offline: Literal["random", "raise"] = "random",
+    on_offline: OnOffline = "random",
     progress: Report | None = None,
     cancelled: Ask | None = None,
 ) -> SegmentationNet:
     """The network of a card, a card's id or file, or a checkpoint file, in evaluation mode on `device`.
 
     `classes` other than the stored ones keeps the trunk and gives a new head; ``net.loaded`` says what came from
-    where.
+    where. Weights that must be downloaded and cannot be had are left out where `on_offline` is "random" and the head
+    would be new anyway, and ``net.loaded.note`` says so.
 
     Raises:
         ModelError: Nothing there, or not usable; the message names the file.
+        Cancelled: ``cancelled`` became true during a download.
     """
-    card, path = _card_and_path(card_or_path, progress, cancelled)
+    card, path = _card_and_path(card_or_path)
     if path is not None:
-        net = _from_checkpoint(read_checkpoint(path), card, path, classes)
+        net = _from_checkpoint(read_checkpoint(path, card=card), card, path, classes)
     else:
         assert card is not None
-        wanted = classes or len(card.classes) or _DEFAULT_CLASSES
-        net = build(card.family, classes=wanted, options=card.options)
-        net.card = card
-        if card.weights is not None and card.weights.torchvision is not None:
-            name = card.weights.torchvision
-            load_imagenet(net, name=name, on_offline=on_offline, progress=progress, cancelled=cancelled)
-        else:
-            net.loaded = Loaded(note="The network starts from random numbers and is not trained yet.")
+        net = _from_the_web(card, classes, on_offline, progress, cancelled)
     return net.to(device).eval()
 
 
-def load_state(net: SegmentationNet, checkpoint: Checkpoint, name: str) -> Loaded:
-    """Fills `net`; a head for other classes stays as it is. Gives what came from where.
+def _from_the_web(
+    card: ModelCard, classes: int | None, on_offline: OnOffline, progress: Report | None, cancelled: Ask | None
+) -> SegmentationNet:
+    """The network of a card without a file of its own: trained weights or a trunk are fetched where it names such."""
+    address = download_address(card)
+    if address is None:
+        net = _untrained(card, classes)
+        if card.weights is None:
+            net.loaded = Loaded(note="The network starts from random numbers and is not trained yet.")
+        else:
+            name = card.weights.torchvision
+            load_imagenet(net, name=name, on_offline=on_offline, progress=progress, cancelled=cancelled)
+        return net
+    sha256 = card.weights.sha256 if card.weights is not None else None
+    try:
+        path = cached_file(address, sha256=sha256, progress=progress, cancelled=cancelled)
+    except ModelError as error:
+        if on_offline == "raise" or classes in (None, len(card.classes)):
+            raise
+        net = _untrained(card, classes)
+        net.loaded = Loaded(note=f"{error.message} The network starts from random numbers instead. {error.hint}")
+        return net
+    try:
+        checkpoint = read_checkpoint(path, card=card)
+    except ModelError as error:
+        raise ModelError(error.message, f"Delete {path}, then try again.") from error
+    return _from_checkpoint(checkpoint, card, path, classes)
+
+
+def build_from(checkpoint: Checkpoint, name: str, classes: int | None = None) -> SegmentationNet:
+    """A network to fill with `load_state`; random only where the checkpoint leaves something open.
+
+    (Drawing the numbers of an FCN-8s takes 2 s.) `name` is the file's, for complaints.
 
     Raises:
-        ModelError: A tensor is missing, unknown or of another shape.
+        ModelError: The checkpoint describes no network there is, or its tensors do not fit it.
     """
-    target = net.state_dict()
-    keep_head = checkpoint.classes == net.classes
-    wanted = {key for key in target if keep_head or not key.startswith(net.head_prefixes)}
-    # Older files do not count batches, and nothing here reads the count.
-    missing = [key for key in sorted(wanted - set(checkpoint.state)) if not key.endswith("num_batches_tracked")]
-    unknown = sorted(set(checkpoint.state) - set(target))
-    if missing or unknown:
-        key = (missing or unknown)[0]
-        what = "lacks" if missing else "has an unknown"
-        raise ModelError(f"{name} does not fit {net.card.id}: it {what} tensor {key}.", "Choose another file.")
-    chosen = {key: checkpoint.state[key] for key in wanted if key in checkpoint.state}
-    for key, value in chosen.items():
-        if value.shape != target[key].shape:
-            shapes = f"{tuple(value.shape)} instead of {tuple(target[key].shape)}"
-            raise ModelError(f"{name} does not fit {net.card.id}: {key} is {shapes}.", "Choose another file.")
-    net.load_state_dict(chosen, strict=False)
-    if keep_head:
-        return Loaded(trunk="checkpoint", head="checkpoint")
-    return Loaded(
-        trunk="checkpoint",
-        note=f"The checkpoint knows {checkpoint.classes} classes, the project {net.classes}. {_NEW_HEAD}",
-    )
+    wanted = checkpoint.classes if classes is None else classes
+    with torch.device("meta"):
+        net = build(checkpoint.family, classes=wanted, options=checkpoint.options)
+    # Before any memory is taken: a damaged description may be that of a huge network.
+    fitting(net, checkpoint, name)
+    if wanted != checkpoint.classes or not fills(checkpoint, net):
+        return build(checkpoint.family, classes=wanted, options=checkpoint.options)
+    net = net.to_empty(device="cpu")
+    for key, buffer in net.named_buffers():
+        if key not in checkpoint.state:
+            buffer.zero_()
+    return net
+
+
+def _untrained(card: ModelCard, classes: int | None) -> SegmentationNet:
+    net = build(card.family, classes=classes or len(card.classes) or _DEFAULT_CLASSES, options=card.options)
+    net.card = card
+    return net
 
 
 def _from_checkpoint(
@@ -165,29 +147,22 @@ def _from_checkpoint(
             f"The card {card.id} describes {card.family}, but {path.name} holds {checkpoint.family}.",
             "Correct the card.",
         )
-    wanted = checkpoint.classes if classes is None else classes
-    net = _room_for(checkpoint, wanted)
+    net = build_from(checkpoint, path.name, classes)
     net.card = card or _card_for(checkpoint, net, path)
     net.loaded = load_state(net, checkpoint, path.name)
-    if wanted == checkpoint.classes:
+    if checkpoint.doubt is not None:
+        note = f"{checkpoint.doubt.message} It is read as {checkpoint.title}. {net.loaded.note}".strip()
+        net.loaded = dataclasses.replace(net.loaded, note=note)
+    if net.classes == checkpoint.classes:
         net.class_names = checkpoint.class_names or net.card.classes
     return net
-
-
-def _room_for(checkpoint: Checkpoint, classes: int) -> SegmentationNet:
-    """A network to fill; random only where the checkpoint leaves something open (FCN-8s takes 2 s to initialise)."""
-    with torch.device("meta"):
-        net = build(checkpoint.family, classes=classes, options=checkpoint.options)
-    if classes == checkpoint.classes and net.state_dict().keys() <= checkpoint.state.keys():
-        return net.to_empty(device="cpu")
-    return build(checkpoint.family, classes=classes, options=checkpoint.options)
 
 
 def _card_for(checkpoint: Checkpoint, net: SegmentationNet, path: Path) -> ModelCard:
     try:
         title = find_card(checkpoint.model).title
     except ModelError:
-        title = path.stem
+        title = checkpoint.title or path.stem
     return dataclasses.replace(
         net.card,
         id=checkpoint.model or net.family,
@@ -196,95 +171,24 @@ def _card_for(checkpoint: Checkpoint, net: SegmentationNet, path: Path) -> Model
         channels=net.channels,
         preprocessing=checkpoint.preprocessing or net.card.preprocessing,
         trained=True,
+        origin="" if checkpoint.model else checkpoint.origin,
     )
 
 
-def _card_and_path(
-    source: ModelCard | str | Path, progress: Report | None, cancelled: Ask | None
-) -> tuple[ModelCard | None, Path | None]:
-    """(card, weight file): at least one of them."""
+def _card_and_path(source: ModelCard | str | Path) -> tuple[ModelCard | None, Path | None]:
+    """(card, weight file that is here already): at least one of them."""
     if isinstance(source, ModelCard):
         card = source
     else:
         path = Path(source)
-        if path.is_file() and path.suffix != ".toml":
+        if path.suffix != ".toml" and (path.is_file() or (len(path.parts) > 1 and path.exists())):
             return None, path
         if path.suffix == ".toml" or path.is_absolute():
             card = load_card(path) if path.suffix == ".toml" else _missing(path)
         else:
             card = find_card(source)
-    if card.weights is not None and card.weights.url is not None:
-        return card, _downloaded(card, progress, cancelled)
     return card, weights_file(card)
 
 
 def _missing(path: Path) -> ModelCard:
     raise ModelError(f"There is no model card or checkpoint at {path}.", "Check the path.")
-
-
-def _downloaded(card: ModelCard, progress: Report | None, cancelled: Ask | None) -> Path:
-    assert card.weights is not None
-    assert card.weights.url is not None
-    target = cache_path(card.weights.url)
-    if not target.is_file():
-        download(card.weights.url, target, sha256=card.weights.sha256, progress=progress, cancelled=cancelled)
-    return target
-
-
-def _read_tensors(path: Path) -> dict[str, Any]:
-    damaged = ModelError(f"The checkpoint {path.name} is damaged or cut short.", "Fetch or make it again.")
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_ZIP_MAGIC))
-        is_archive = _ZIP_MAGIC.startswith(head)
-        if is_archive and not zipfile.is_zipfile(path):
-            raise damaged
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ModelError(f"The checkpoint {path} cannot be read ({error.strerror}).", "Check the path.") from error
-    except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error):
-            raise ModelError(
-                f"The checkpoint {path.name} holds program code, which SegStudio does not run.",
-                "Save it again as a plain dictionary of tensors.",
-            ) from error
-        raise damaged from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise damaged from error
-    if not isinstance(data, dict):
-        raise ModelError(f"{path.name} holds no network.", "Choose a SegStudio checkpoint or model card.")
-    return data
-
-
-def _own(data: Mapping[str, Any], path: Path) -> Checkpoint:
-    version, family, options, classes, names, profile, model, state = (
-        data.get(key)
-        for key in ("version", "family", "options", "classes", "class_names", "preprocessing", "model", "state")
-    )
-    if isinstance(version, int) and version > _VERSION:
-        raise ModelError(f"The checkpoint {path.name} was made by a newer SegStudio.", "Update SegStudio.")
-    sound = (
-        isinstance(family, str)
-        and isinstance(classes, int)
-        and isinstance(options, dict)
-        and isinstance(names, list)
-        and all(isinstance(item, str) for item in names)
-        and profile in PROFILE_NAMES
-        and isinstance(model, str)
-        and isinstance(state, dict)
-        and all(isinstance(key, str) and isinstance(item, torch.Tensor) for key, item in state.items())
-    )
-    if not sound:
-        raise ModelError(f"The checkpoint {path.name} is damaged: its description does not read.", "Make it again.")
-    assert isinstance(family, str)
-    assert isinstance(classes, int)
-    family, options = current_family(family, options or {})
-    return Checkpoint(
-        family=family,
-        options=options,
-        classes=classes,
-        state=state or {},
-        class_names=tuple(names or ()),
-        preprocessing=profile,
-        model=model or "",
-    )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import torch
 
+from segstudio.core import memory
 from segstudio.core.errors import ModelError
 
 _CPU_WORDS: Final = ("can't allocate memory", "not enough memory", "failed to allocate", "out of memory")
 _UNKNOWN_FREE_BYTES: Final = 2 << 30
 _TENSOR_CORES_SINCE: Final = (7, 0)
-_CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def resolve_device(wanted: str | torch.device | None) -> torch.device:
@@ -36,7 +35,7 @@ def resolve_device(wanted: str | torch.device | None) -> torch.device:
 def fast_dtype(device: torch.device) -> torch.dtype | None:
     """The 16-bit format the device computes faster than float32, or None where it has none."""
     if device.type == "cpu":
-        return torch.bfloat16 if _cpu_has_matrix_unit() else None
+        return torch.bfloat16 if has_matrix_unit() else None
     if device.type != "cuda":
         return None
     if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -56,7 +55,8 @@ def free_memory(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "mps":
         return max(0, int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory()))
-    return min(_system_free(), _group_free())
+    found = memory.free_memory()
+    return _UNKNOWN_FREE_BYTES if found is None else found
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -74,7 +74,8 @@ def release_memory(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-def _cpu_has_matrix_unit() -> bool:
+def has_matrix_unit() -> bool:
+    """Whether the CPU multiplies matrices of bfloat16 in tiles (AMX)."""
     # AMX halves a step of unet-small (126 to 66 ms) and a prediction (18 to 10 ms). AVX-512's bfloat16 alone makes
     # both slower (136 to 164 ms, 19 to 29 ms), and where even that is missing, several times slower.
     probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
@@ -83,22 +84,3 @@ def _cpu_has_matrix_unit() -> bool:
 
 def _has_onednn() -> bool:
     return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-
-
-def _system_free() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return _UNKNOWN_FREE_BYTES
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    return found[0] if found else _UNKNOWN_FREE_BYTES
-
-
-def _group_free() -> int:
-    """What the control group this process runs in leaves (containers), or no limit."""
-    try:
-        limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
-        used = (_CGROUP / "memory.current").read_text(encoding="ascii").strip()
-    except OSError:
-        return 1 << 62
-    return max(0, int(limit) - int(used)) if limit.isdecimal() else 1 << 62

@@ -1,9 +1,10 @@
-"""From an image to probabilities: in 16 bit where the device has it, in tiles where the image is large."""
+"""From an image to probabilities: with the device's fastest arithmetic, in tiles where the image is large."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -15,24 +16,21 @@ import torch.nn.functional as F
 
 from segstudio.core.errors import Cancelled, ModelError
 from segstudio.core.geometry import Rect
-from segstudio.imaging.tiling import plan_tiles
+from segstudio.imaging.tiling import Tile, plan_tiles
 from segstudio.nets.base import SegmentationNet
-from segstudio.nets.devices import (
-    fast_dtype,
-    free_memory,
-    is_out_of_memory,
-    prefers_channels_last,
-    release_memory,
-    resolve_device,
-)
+from segstudio.nets.box_net import BoxNet
+from segstudio.nets.box_scoring import score_box
+from segstudio.nets.devices import free_memory, is_out_of_memory, release_memory, resolve_device
+from segstudio.nets.fast.arithmetic import Arithmetic, arithmetic_for
+from segstudio.nets.fast.fuse import twin
+from segstudio.nets.scoring import Ask, Image, members_of, scorer_for
 
-Ask = Callable[[], bool]
 Report = Callable[[float], None]
 _Sink = Callable[[Rect, torch.Tensor], None]
 
 _STORED_BYTES: Final = 64 << 20
 # On a CPU a larger working set is not faster, and the window, the project and a trainer live beside it.
-_CPU_WORK_BYTES: Final = 1 << 30
+_CPU_WORK_BYTES: Final = 3 << 29
 _FREE_SHARE: Final = 0.5
 _HALF_SHARE: Final = 0.6
 # Logits, their resized copy and probabilities: three float32 for each class.
@@ -42,7 +40,7 @@ _SMALLEST_CORE_PX: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class PredictorOutput:
-    """One image's result.
+    """One image's result, or that of a box in it.
 
     Attributes:
         labels: (H, W) uint8, index of the winning channel.
@@ -57,24 +55,32 @@ class PredictorOutput:
 
 
 class Predictor:
-    """A network kept ready on its device.
+    """A network kept ready on its device, in the form that predicts fastest there.
 
     `pixel_budget` is how many pixels go through at once; by default it follows from the network and free memory.
+    With `consume` the numbers of `net` are moved, not copied, and `net` is of no use afterwards. `arithmetic` None
+    takes what was measured to be the fastest.
     """
 
     def __init__(
-        self, net: SegmentationNet, *, device: str | torch.device | None = None, pixel_budget: int | None = None
+        self,
+        net: SegmentationNet,
+        *,
+        device: str | torch.device | None = None,
+        pixel_budget: int | None = None,
+        consume: bool = False,
+        arithmetic: Arithmetic | None = None,
     ) -> None:
         self.device = resolve_device(device)
-        self.net = net.to(self.device)
-        self._channels_last = prefers_channels_last(self.device)
-        if self._channels_last:
-            self.net = self.net.to(memory_format=torch.channels_last)
-        self._dtype = fast_dtype(self.device)
+        self.arithmetic = arithmetic_for(self.device) if arithmetic is None else arithmetic
+        fast = twin(net, self.arithmetic.make, release=consume)
+        # Packed weights exist on the CPU only, and cannot be moved, not even to where they are.
+        self.net = fast if self.device.type == "cpu" else fast.to(self.device)
+        self._scorer = scorer_for(self.net, self.device)
         self._pixel_budget = pixel_budget
 
     def probabilities(
-        self, image: npt.NDArray[np.uint8], *, cancelled: Ask | None = None, progress: Report | None = None
+        self, image: Image, *, cancelled: Ask | None = None, progress: Report | None = None
     ) -> npt.NDArray[np.float32]:
         """(C, H, W) float32 that sums to 1 over C, for `image` (H, W, 3) uint8 RGB.
 
@@ -87,12 +93,10 @@ class Predictor:
         def keep(core: Rect, probabilities: torch.Tensor) -> None:
             out[(slice(None), *core.slices)] = probabilities.cpu().numpy()
 
-        self._run(image, keep, 1, cancelled, progress)
+        self._run(image, keep, 1, cancelled or _never, progress)
         return out
 
-    def predict(
-        self, image: npt.NDArray[np.uint8], *, cancelled: Ask | None = None, progress: Report | None = None
-    ) -> PredictorOutput:
+    def predict(self, image: Image, *, cancelled: Ask | None = None, progress: Report | None = None) -> PredictorOutput:
         """Labels, confidence and stored probabilities for `image` (H, W, 3) uint8 RGB; raises as `probabilities`."""
         height, width = image.shape[:2]
         factor = stored_factor(self.net.classes, height, width)
@@ -104,28 +108,40 @@ class Predictor:
         )
 
         def keep(core: Rect, probabilities: torch.Tensor) -> None:
-            best, winner = probabilities.max(0)
-            out.labels[core.slices] = winner.to(torch.uint8).cpu().numpy()
-            out.confidence[core.slices] = best.mul(255).round().to(torch.uint8).cpu().numpy()
-            if factor > 1:
-                probabilities = F.avg_pool2d(probabilities, factor, ceil_mode=True, count_include_pad=False)
-            top, left = core.top // factor, core.left // factor
-            rows, columns = probabilities.shape[1:]
-            target = out.probabilities[:, top : top + rows, left : left + columns]
-            target[...] = probabilities.to(torch.float16).cpu().numpy()
+            _store(out, core, probabilities, factor)
 
-        self._run(image, keep, factor, cancelled, progress)
+        self._run(image, keep, factor, cancelled or _never, progress)
         return out
 
-    def _run(
-        self, image: npt.NDArray[np.uint8], keep: _Sink, factor: int, cancelled: Ask | None, progress: Report | None
-    ) -> None:
+    def predict_box(
+        self, image: Image, box: Rect, *, channel: int | None = None, cancelled: Ask | None = None
+    ) -> PredictorOutput:
+        """Labels, confidence and probabilities of the pixels of `box` alone; raises as `probabilities`.
+
+        A network made for boxes answers for this box, one that answers for a single class for `channel`, the class it
+        finds most likely where None. Any other looks at the box with the context it needs.
+
+        Raises:
+            ValueError: The box does not lie in the image.
+        """
+        if box.is_empty or box.clipped(*image.shape[:2]) != box:
+            raise ValueError(f"{box} does not lie in an image of {image.shape[:2]}")
+        if isinstance(self.net, BoxNet):
+            with self._computing():
+                probabilities = score_box(self.net, self.device, image, box, channel)
+            return _output_of(probabilities)
+        around = _around(box, max(m.margin + m.context for m in members_of(self.net)), self._multiple(1), image)
+        part = self.probabilities(image[around.slices], cancelled=cancelled)
+        inner = Rect(box.top - around.top, box.left - around.left, box.height, box.width)
+        return _output_of(torch.from_numpy(part[(slice(None), *inner.slices)]))
+
+    def _run(self, image: Image, keep: _Sink, factor: int, cancelled: Ask, progress: Report | None) -> None:
         """Hands the probabilities of each tile's core to `keep`; smaller tiles and anew where memory runs out."""
         height, width = image.shape[:2]
         core_side = self._core_side(height, width)
         while True:
             try:
-                with _evaluating(self.net), torch.inference_mode():
+                with self._computing():
                     self._run_tiles(image, keep, core_side, factor, cancelled, progress)
                 return
             except (MemoryError, RuntimeError) as error:
@@ -141,44 +157,42 @@ class Predictor:
             core_side = max(_SMALLEST_CORE_PX, core_side // 2)
 
     def _run_tiles(
-        self,
-        image: npt.NDArray[np.uint8],
-        keep: _Sink,
-        core_side: int,
-        factor: int,
-        cancelled: Ask | None,
-        progress: Report | None,
+        self, image: Image, keep: _Sink, core_side: int, factor: int, cancelled: Ask, progress: Report | None
     ) -> None:
-        height, width = image.shape[:2]
-        # Both are powers of two, so the larger is a multiple of the smaller.
-        multiple = max(self.net.multiple, factor)
-        tiles = plan_tiles(height, width, core_side, self.net.margin, multiple)
+        tiles = self._tiles(image, core_side, factor)
+        if cancelled():
+            raise Cancelled
+        self._scorer.open(image, tiles, cancelled)
         for done, tile in enumerate(tiles):
-            if cancelled is not None and cancelled():
+            if cancelled():
                 raise Cancelled
-            probabilities = self._tile(image[tile.padded.slices])
-            top, left = tile.core.top - tile.padded.top, tile.core.left - tile.padded.left
-            inner = probabilities[:, top : top + tile.core.height, left : left + tile.core.width]
-            keep(tile.core, inner)
+            keep(tile.core, self._scorer.probabilities(image, tile))
             if progress is not None:
                 progress((done + 1) / len(tiles))
 
-    def _tile(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """(C, h, w) float32 on the device."""
-        x = self.net.preprocess(pixels).to(self.device)
-        if self._channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, self._dtype or torch.bfloat16, enabled=self._dtype is not None):
-            logits: torch.Tensor = self.net(x)
-        return logits[0].float().softmax(0)
+    def _tiles(self, image: Image, core_side: int, factor: int) -> Sequence[Tile]:
+        margin = max(member.margin for member in members_of(self.net))
+        return plan_tiles(image.shape[0], image.shape[1], core_side, margin, self._multiple(factor))
+
+    def _multiple(self, factor: int) -> int:
+        # All are powers of two, so the largest is a multiple of the others.
+        return max(factor, *(member.multiple for member in members_of(self.net)))
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """No gradients; what is not fused follows the fused layers' number format."""
+        dtype = self.arithmetic.torch_dtype
+        half = dtype != torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype if half else None, enabled=half):
+            yield
 
     def _core_side(self, height: int, width: int) -> int:
         """The longest side of a tile's core; that of the image where it goes through whole."""
         budget = self._budget()
         if height * width <= budget:
-            return max(height, width) + self.net.multiple
-        side = math.isqrt(budget) - 2 * self.net.margin
-        return max(_SMALLEST_CORE_PX, side)
+            return max(height, width) + self._multiple(1)
+        margin = max(member.margin + member.context for member in members_of(self.net))
+        return max(_SMALLEST_CORE_PX, math.isqrt(budget) - 2 * margin)
 
     def _budget(self) -> int:
         if self._pixel_budget is not None:
@@ -186,13 +200,13 @@ class Predictor:
         allowed = int(free_memory(self.device) * _FREE_SHARE)
         if self.device.type == "cpu":
             allowed = min(allowed, _CPU_WORK_BYTES)
-        share = 1.0 if self._dtype is None else _HALF_SHARE
+        share = 1.0 if self.arithmetic.torch_dtype == torch.float32 else _HALF_SHARE
         return max(1, int(allowed / (self.net.pixel_bytes * share + _OUTPUT_BYTES * self.net.classes)))
 
 
 def predict(
     net: SegmentationNet,
-    image: npt.NDArray[np.uint8],
+    image: Image,
     *,
     device: str | torch.device | None = None,
     cancelled: Ask | None = None,
@@ -200,12 +214,29 @@ def predict(
 ) -> npt.NDArray[np.float32]:
     """Probabilities (C, H, W) float32 that sum to 1, for `image` (H, W, 3) uint8 RGB; `device` None = where `net` is.
 
+    The network's fast form is kept for the next image, until its numbers change or it is let go.
+
     Raises:
         Cancelled: ``cancelled`` became true between two tiles.
         ModelError: Memory does not suffice, or the device is not there.
     """
-    where = next(net.parameters()).device if device is None else device
-    return Predictor(net, device=where).probabilities(image, cancelled=cancelled, progress=progress)
+    where = resolve_device(next(net.parameters()).device if device is None else device)
+    return _ready(net, where).probabilities(image, cancelled=cancelled, progress=progress)
+
+
+_READY: Final[weakref.WeakKeyDictionary[SegmentationNet, tuple[object, Predictor]]] = weakref.WeakKeyDictionary()
+
+
+def _ready(net: SegmentationNet, device: torch.device) -> Predictor:
+    """The network's predictor, made anew where its numbers are not those it was made from."""
+    tensors = (*net.parameters(), *net.buffers())
+    state = (str(device), tuple((tensor.data_ptr(), tensor._version) for tensor in tensors))
+    known = _READY.get(net)
+    if known is None or known[0] != state:
+        known = (state, Predictor(net, device=device))
+        _READY.clear()  # one at a time: a fast form takes as much memory as its network
+        _READY[net] = known
+    return known[1]
 
 
 def stored_factor(classes: int, height: int, width: int) -> int:
@@ -216,13 +247,37 @@ def stored_factor(classes: int, height: int, width: int) -> int:
     return factor
 
 
-@contextmanager
-def _evaluating(net: SegmentationNet) -> Iterator[None]:
-    """Evaluation mode inside, each module's own mode restored after."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+def _never() -> bool:
+    return False
+
+
+def _store(out: PredictorOutput, core: Rect, probabilities: torch.Tensor, factor: int) -> None:
+    best, winner = probabilities.max(0)
+    out.labels[core.slices] = winner.to(torch.uint8).cpu().numpy()
+    out.confidence[core.slices] = best.mul(255).round().to(torch.uint8).cpu().numpy()
+    if factor > 1:
+        probabilities = F.avg_pool2d(probabilities, factor, ceil_mode=True, count_include_pad=False)
+    top, left = core.top // factor, core.left // factor
+    rows, columns = probabilities.shape[1:]
+    target = out.probabilities[:, top : top + rows, left : left + columns]
+    target[...] = probabilities.to(torch.float16).cpu().numpy()
+
+
+def _output_of(probabilities: torch.Tensor) -> PredictorOutput:
+    """The output of one rectangle from its probabilities (C, H, W)."""
+    classes, height, width = probabilities.shape
+    factor = stored_factor(classes, height, width)
+    out = PredictorOutput(
+        np.empty((height, width), np.uint8),
+        np.empty((height, width), np.uint8),
+        np.empty((classes, -(-height // factor), -(-width // factor)), np.float16),
+    )
+    _store(out, Rect(0, 0, height, width), probabilities, factor)
+    return out
+
+
+def _around(box: Rect, margin: int, multiple: int, image: Image) -> Rect:
+    """The box with its context, beginning on the network's grid."""
+    grown = box.grown(margin).clipped(*image.shape[:2])
+    top, left = grown.top // multiple * multiple, grown.left // multiple * multiple
+    return Rect(top, left, grown.bottom - top, grown.right - left)

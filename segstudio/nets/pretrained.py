@@ -1,28 +1,27 @@
-"""ImageNet weights by torchvision's own names: from torch's cache folder, or downloaded into it."""
+"""Published weights by address or by torchvision's own names: from torch's cache folder, or downloaded into it."""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import re
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlparse
 
 import torch
 import torchvision
 
-from segstudio.core.errors import Cancelled, ModelError
+from segstudio.core.errors import ModelError
+from segstudio.nets.card import file_sha256
+from segstudio.nets.card_model import ModelCard
+from segstudio.nets.checkpoint_file import read_tensors
+from segstudio.nets.download import Ask, Report, download, file_name
 
-Report = Callable[[float], None]
-Ask = Callable[[], bool]
-
-_TIMEOUT_S: Final = 20.0
-_CHUNK_BYTES: Final = 1 << 18
-# torchvision names its files after the first digits of their SHA-256.
-_HASH_IN_NAME: Final = re.compile(r"-([0-9a-f]{8,64})\.")
+__all__ = [
+    "Ask",
+    "Report",
+    "cache_path",
+    "cached_file",
+    "download",
+    "download_address",
+    "imagenet_state",
+]
 
 
 def imagenet_state(
@@ -34,79 +33,58 @@ def imagenet_state(
         ModelError: There is no such weight, it cannot be fetched, or the file in the cache folder is damaged.
         Cancelled: ``cancelled`` became true during the download.
     """
+    target = cached_file(_torchvision_address(name), progress=progress, cancelled=cancelled)
     try:
-        url = str(torchvision.models.get_weight(name).url)
-    except (ValueError, AttributeError, KeyError) as error:
-        raise ModelError(f"torchvision has no weights named {name}.", "Correct the card.") from error
-    target = cache_path(url)
-    if not target.is_file():
-        download(url, target, progress=progress, cancelled=cancelled)
-    try:
-        state: dict[str, torch.Tensor] = torch.load(target, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise ModelError(f"The weight file {target} is damaged.", "Delete it, then try again.") from error
-    return state
+        return read_tensors(target)
+    except ModelError as error:
+        raise ModelError(error.message, f"Delete {target}, then try again.") from error
 
 
-def cache_path(url: str) -> Path:
-    """Where torch keeps the file of that address."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
-
-
-def download(
-    url: str,
-    target: Path,
-    *,
-    sha256: str | None = None,
-    progress: Report | None = None,
-    cancelled: Ask | None = None,
-) -> None:
-    """Leaves the file of `url` at `target`, or nothing there.
-
-    Its hash must begin with `sha256`, or, where None, with the digits in the file's name if it has such.
+def download_address(card: ModelCard) -> str | None:
+    """Where the card's own trained weights are on the web; None where they are not (or the card has none).
 
     Raises:
-        ModelError: No connection, no space, or a file with another hash than its name says.
-        Cancelled: ``cancelled`` became true.
+        ModelError: The card names a torchvision weight there is not.
     """
-    part = target.with_name(target.name + ".part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        digest = _fetch(url, part, progress, cancelled)
-        in_name = _HASH_IN_NAME.search(target.name)
-        expected = sha256 or (in_name.group(1) if in_name else "")
-        if not digest.startswith(expected):
-            raise ModelError(f"The download of {target.name} came out damaged (its hash differs).", "Try again.")
-        part.replace(target)
-    except (OSError, http.client.HTTPException) as error:
+    if card.weights is None:
+        return None
+    if card.weights.torchvision is not None and card.trained:
+        return _torchvision_address(card.weights.torchvision)
+    return card.weights.url
+
+
+def cached_file(
+    address: str, *, sha256: str | None = None, progress: Report | None = None, cancelled: Ask | None = None
+) -> Path:
+    """The file of that address in torch's cache folder, downloaded where it is not there yet.
+
+    A file known by its `sha256` carries the hash's beginning in its name, since many are called the same.
+
+    Raises:
+        ModelError: It cannot be fetched, or what lies there is another file.
+        Cancelled: ``cancelled`` became true during the download.
+    """
+    target = cache_path(address, sha256)
+    if not target.is_file():
+        download(address, target, sha256=sha256, progress=progress, cancelled=cancelled)
+    elif sha256 is not None and file_sha256(target) != sha256:
         raise ModelError(
-            f"The weights {target.name} could not be downloaded ({_reason(error)}).",
-            f"Connect to the internet and try again, or fetch {url} elsewhere and put the file at {target}.",
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+            f"{target.name} is not the file its card was written for.", f"Delete {target}, then try again."
+        )
+    return target
 
 
-def _fetch(url: str, part: Path, progress: Report | None, cancelled: Ask | None) -> str:
-    if urlparse(url).scheme not in ("http", "https"):
-        raise ModelError(f"{url} is not a web address.", "Correct the card.")
-    digest = hashlib.sha256()
-    done = 0
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as stream, part.open("wb") as file:  # noqa: S310 - checked
-        total = int(stream.headers.get("Content-Length") or 0)
-        while chunk := stream.read(_CHUNK_BYTES):
-            if cancelled is not None and cancelled():
-                raise Cancelled
-            file.write(chunk)
-            digest.update(chunk)
-            done += len(chunk)
-            if progress is not None and total:
-                progress(min(1.0, done / total))
-    if total and done != total:
-        raise ConnectionError("the connection broke off")
-    return digest.hexdigest()
+def cache_path(url: str, sha256: str | None = None) -> Path:
+    """Where torch keeps the file of that address.
+
+    Raises:
+        ModelError: The address ends in nothing that can be a file's name.
+    """
+    return Path(torch.hub.get_dir()) / "checkpoints" / file_name(url, sha256)
 
 
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-    return str(getattr(reason, "strerror", None) or reason)
+def _torchvision_address(name: str) -> str:
+    try:
+        return str(torchvision.models.get_weight(name).url)
+    except (ValueError, AttributeError, KeyError) as error:
+        raise ModelError(f"torchvision has no weights named {name}.", "Correct the card.") from error

@@ -48,3 +48,16 @@ def current_family(family: str, options: Mapping[str, OptionValue]) -> tuple[str
     """The family and options as they are called today."""
     name, implied = _FORMER.get(family, (family, {}))
     return name, {**implied, **options}
+
+
+FCN_STAGES: Final[Mapping[str, str]] = MappingProxyType({"16s": "32s", "8s": "16s"})
+"""Which variant of FCN each one is initialised from in the paper's staged training (section 4.2)."""
+
+
+def stage_before(family: str, options: Mapping[str, OptionValue]) -> dict[str, OptionValue] | None:
+    """The options of the network that this one goes on from where its authors train in stages; else None."""
+    if family == "fcn" and options.get("variant") in FCN_STAGES:
+        return {"variant": FCN_STAGES[str(options["variant"])]}
+    if family == "deeplabv1" and options.get("msc"):
+        return {"head": options.get("head", "largefov"), "msc": False}
+    return None

@@ -14,7 +14,7 @@ from segstudio.core.events import Change, ChangeSet, Signal
 from segstudio.core.geometry import Rect
 from segstudio.core.history import History
 from segstudio.core.items import ImageItem
-from segstudio.core.prediction import Prediction
+from segstudio.core.prediction import NO_OPINION, Prediction
 from segstudio.core.segmentmap import SegmentMap
 
 Mask = npt.NDArray[np.bool_]
@@ -96,7 +96,7 @@ class Annotator:
         self._emit(Change.PROPOSAL, Rect.of_shape(self.map.shape))
 
     def accept_all(self) -> int:
-        """Takes the proposal for every undecided pixel, as one edit; returns how many pixels."""
+        """Takes what is proposed for every undecided pixel, as one edit; returns how many pixels."""
         return self._accept("Accept proposal", lambda rect: np.ones((rect.height, rect.width), dtype=np.bool_))
 
     def accept_class(self, class_id: int) -> int:
@@ -113,9 +113,9 @@ class Annotator:
             self.set_prediction(None)
 
     def complete(self) -> tuple[int, int]:
-        """Decides what is still open, as one edit: by the proposal where there is one, else as background.
+        """Decides what is still open, as one edit: by the proposal where it has an opinion, else as background.
 
-        Without a proposal and without a background class, open pixels stay undecided ignore.
+        Without an opinion and without a background class, open pixels stay undecided ignore.
 
         Returns:
             Pixels taken from the proposal, pixels taken as background.
@@ -127,7 +127,7 @@ class Annotator:
             everything = np.ones((rect.height, rect.width), dtype=np.bool_)
             proposed += gesture.accept(everything, rect.top, rect.left)
             open_pixels = ~self.map.decided[rect.slices]
-            if background is not None and self.prediction is None and open_pixels.any():
+            if background is not None and open_pixels.any():
                 filled += gesture.paint(open_pixels, rect.top, rect.left, background)
         gesture.commit()
         return proposed, filled
@@ -191,13 +191,17 @@ class Gesture:
         return self._write(mask, top, left, np.uint16(IGNORE), decided=False)
 
     def accept(self, mask: Mask, top: int, left: int, *, overwrite: bool = False) -> int:
-        """Takes the proposal's labels under the mask, on undecided pixels only unless `overwrite`."""
+        """Takes the proposal's labels under the mask, on undecided pixels only unless `overwrite`; returns how many.
+
+        Pixels without an opinion stay as they are.
+        """
         prediction = self._annotator.prediction
         if prediction is None:
             return 0
         rect = Rect(top, left, *mask.shape).clipped(*self._annotator.map.shape)
         labels = prediction.labels[rect.slices].astype(np.uint16)
         wanted = mask[rect.top - top : rect.bottom - top, rect.left - left : rect.right - left]
+        wanted = wanted & (labels != NO_OPINION)
         if not overwrite:
             wanted = wanted & ~self._annotator.map.decided[rect.slices]
         return self._write(wanted, rect.top, rect.left, labels, decided=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from segstudio.core.catalog import Catalog
 from segstudio.core.errors import ImageError
+from segstudio.core.jobs import Progress
 from segstudio.engine.base import Engine
 from segstudio.engine.protocol import PredictionArrays, PredictSpec, RefineSpec
 from segstudio.imaging.decode import read_image
@@ -43,8 +44,11 @@ def predict_images(
     *,
     device: str = "auto",
     crf: CrfParams | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[BatchItem]:
     """Each image's prediction, refined where `crf` says how; an unreadable image gives its sentence and goes on.
+
+    `on_progress` hears how far the one at work is, and how much of a model's weights has been downloaded.
 
     Raises:
         UserError: The model or the CRF cannot be used at all.
@@ -58,14 +62,16 @@ def predict_images(
         except ImageError as error:
             yield BatchItem(path, None, str(error))
             continue
-        result = _predict(engine, spec, rgb)
+        result = _predict(engine, spec, rgb, on_progress)
         if crf is not None and result.probabilities is not None:
             result = _refine(engine, RefineSpec(crf, result.class_ids), rgb, result.probabilities)
         yield BatchItem(path, result)
 
 
-def _predict(engine: Engine, spec: PredictSpec, rgb: npt.NDArray[np.uint8]) -> PredictionArrays:
-    result = wait_for(lambda listener: engine.predict(spec, rgb, listener, interactive=False))
+def _predict(
+    engine: Engine, spec: PredictSpec, rgb: npt.NDArray[np.uint8], on_progress: Callable[[Progress], None] | None
+) -> PredictionArrays:
+    result = wait_for(lambda listener: engine.predict(spec, rgb, listener, interactive=False), on_progress)
     assert isinstance(result, PredictionArrays)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,12 @@ from segstudio.core.jobs import ErrorReport, JobState
 from segstudio.core.runs import RunResult, TrainEvent, TrainNote, TrainStarted, TrainStep, TrainValidation
 from segstudio.engine.base import JobHandle
 from segstudio.engine.protocol import EngineEvent, Failed, Finished, Trained, TrainSpec, WasCancelled
+from segstudio.nets.card import ModelCard
+from segstudio.nets.registry_names import stage_before
 from segstudio.project.runs import RunRecord
 from segstudio.services.manifests import freeze, teaches
 from segstudio.training.config import TrainConfig
+from segstudio.training.recipes import for_card
 
 if TYPE_CHECKING:
     from segstudio.services.workspace import Workspace
@@ -107,12 +111,19 @@ class FinetuningService:
         return self._workspace.project.runs()
 
     def start(
-        self, *, minutes: float | None = None, steps: int | None = None, overrides: dict[str, Any] | None = None
+        self,
+        *,
+        minutes: float | None = None,
+        steps: int | None = None,
+        recipe: str = "few-images",
+        overrides: dict[str, Any] | None = None,
     ) -> None:
         """Starts a run on what is decided now. A RUNS change tells of every step.
 
+        `recipe` is "few-images" or "published"; the latter brings its number of steps where none and no time is given.
+
         Raises:
-            UserError: A run is going on already, or there is nothing to learn from.
+            UserError: A run is going on already, there is nothing to learn from, or no such recipe.
         """
         if self.running:
             raise UserError("A training run is going on already.", "Stop it first.")
@@ -122,36 +133,59 @@ class FinetuningService:
         workspace = self._workspace
         workspace.saver.save_now()
         card = workspace.models.active
-        config = replace(
-            TrainConfig.for_family(card.family, workspace.predicting.device_kind),
-            model=card.id,
-            minutes=minutes,
-            steps=steps,
-            device=workspace.predicting.device,
-            **(overrides or {}),
-        )
+        config = self._config(card, recipe, minutes, steps, overrides or {})
         run = workspace.project.create_run(card.id, config.to_json())
-        self.state = RunView(run_id=run.id, state=JobState.QUEUED, minutes=minutes, total_steps=steps)
+        self.state = RunView(run_id=run.id, state=JobState.QUEUED, minutes=config.minutes, total_steps=config.steps)
         self.state.text = "Preparing the images ..."
         self._stopping = False
         self._job = workspace.jobs.add("Training", self.stop)
+        prepare = self._freezing(card, config, run.folder)
+        workspace.tasks.run(prepare, self._launch, lambda error: self._failed(ErrorReport.from_exception(error)))
+        workspace.emit(Change.RUNS)
+
+    def _freezing(self, card: ModelCard, config: TrainConfig, folder: Path) -> Callable[[Any], Path]:
+        """What writes the run folder, away from the owner's thread."""
+        workspace = self._workspace
         parent = card.path if workspace.models.knows_classes(card) else None
+        former = self._stage_before(card)
         catalog, project = workspace.catalog, workspace.project
 
         def prepare(token: Any) -> Path:
-            config.save(run.folder)
+            config.save(folder)
             freeze(
                 project,
                 catalog,
-                run.folder,
+                folder,
                 model_card=card.path or Path(card.id),
                 parent_card=parent,
+                start_card=None if former is None else former.path,
+                instances=config.border_weight > 0,
                 cancelled=token.raise_if_cancelled,
             )
-            return run.folder
+            return folder
 
-        workspace.tasks.run(prepare, self._launch, lambda error: self._failed(ErrorReport.from_exception(error)))
-        workspace.emit(Change.RUNS)
+        return prepare
+
+    def _config(
+        self, card: ModelCard, recipe: str, minutes: float | None, steps: int | None, overrides: dict[str, Any]
+    ) -> TrainConfig:
+        predicting = self._workspace.predicting
+        config = for_card(card.family, card.options, predicting.device_kind, recipe=recipe)
+        if minutes is None and steps is None:
+            steps = config.steps
+        return replace(config, model=card.id, minutes=minutes, steps=steps, device=predicting.device, **overrides)
+
+    def _stage_before(self, card: ModelCard) -> ModelCard | None:
+        """The newest model of this project that an untrained network goes on from in staged training."""
+        wanted = None if card.trained else stage_before(card.family, card.options)
+        if wanted is None:
+            return None
+        for info in self._workspace.models.cards():
+            made = info.card
+            fits = made.run is not None and made.family == card.family and wanted.items() <= made.options.items()
+            if fits and info.knows_classes:
+                return made
+        return None
 
     def stop(self) -> None:
         """Ends the run after the step it is at; the best model so far goes through the gate."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from segstudio.core.catalog import IGNORE, Catalog
 from segstudio.core.errors import UserError
-from segstudio.core.items import ImageItem, Status
+from segstudio.core.items import ImageItem, Split, Status
 from segstudio.core.segmentmap import SegmentMap
 from segstudio.imaging.files import write_atomic
 from segstudio.project.project import Project
@@ -35,6 +36,14 @@ def teaching_labels(segment_map: SegmentMap, catalog: Catalog, status: Status) -
     return channels
 
 
+def teaching_instances(segment_map: SegmentMap, channels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+    """(H, W) uint16 that tells objects apart where `channels` teach, 0 elsewhere; a crowd is no object."""
+    instances = segment_map.instance_ids()
+    crowds = [segment.id for segment in segment_map.segments.values() if segment.crowd]
+    instances[(channels == IGNORE) | np.isin(instances, crowds)] = 0
+    return instances
+
+
 def teaches(item: ImageItem) -> bool:
     """True where an image has something to learn from."""
     return item.problem is None and (item.decided > 0 or item.status is Status.REVIEWED)
@@ -47,9 +56,11 @@ def freeze(
     *,
     model_card: Path,
     parent_card: Path | None,
+    start_card: Path | None = None,
+    instances: bool = False,
     cancelled: Callable[[], None] = lambda: None,
 ) -> Manifest:
-    """Writes masks and manifest into a run folder and returns the manifest.
+    """Writes masks and manifest into a run folder and returns the manifest; with `instances` these as well.
 
     Raises:
         UserError: Nothing is decided yet, or the folder cannot be written.
@@ -60,19 +71,39 @@ def freeze(
         if not teaches(item):
             continue
         cancelled()
-        segment_map = project.load_map(item.id)
-        if segment_map is None:
-            continue
-        channels = teaching_labels(segment_map, catalog, item.status)
-        if not (channels != _NO_CHANNEL).any():
-            continue
-        mask = folder / MASKS_FOLDER / f"{item.id}.png"
-        write_atomic(mask, cv2.imencode(".png", channels)[1].tobytes())
-        items.append(ManifestItem(image=item.path, mask=mask, split=str(item.split), name=item.name))
+        entry = _frozen(project, catalog, item, folder / MASKS_FOLDER, instances=instances)
+        if entry is not None:
+            items.append(entry)
     if not items:
         raise UserError("Nothing is labelled yet.", "Paint or accept some pixels of an image, then train.")
     manifest = Manifest(
-        items=tuple(items), class_names=catalog.sorted_names, model_card=model_card, parent_card=parent_card
+        items=tuple(items),
+        class_names=catalog.sorted_names,
+        model_card=model_card,
+        parent_card=parent_card,
+        start_card=start_card,
     )
     manifest.save(folder)
     return manifest
+
+
+def _frozen(
+    project: Project, catalog: Catalog, item: ImageItem, folder: Path, *, instances: bool
+) -> ManifestItem | None:
+    """The entry of one image with its mask written into `folder`; None where it has nothing to teach."""
+    segment_map = project.load_map(item.id)
+    if segment_map is None:
+        return None
+    channels = teaching_labels(segment_map, catalog, item.status)
+    if not (channels != _NO_CHANNEL).any():
+        return None
+    entry = ManifestItem(image=item.path, mask=folder / f"{item.id}.png", split=str(item.split), name=item.name)
+    write_atomic(entry.mask, cv2.imencode(".png", channels)[1].tobytes())
+    if not instances or item.split is not Split.TRAIN:
+        return entry
+    objects = teaching_instances(segment_map, channels)
+    if not objects.any():
+        return entry
+    path = folder / f"{item.id}-instances.png"
+    write_atomic(path, cv2.imencode(".png", objects)[1].tobytes())
+    return replace(entry, instances=path)

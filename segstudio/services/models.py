@@ -1,4 +1,4 @@
-"""Which networks there are, which one is in use, and the way back to the one before."""
+"""Which networks there are, what each can do here, which one is in use, and the way back to the one before."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from segstudio.core.events import Change
 from segstudio.core.paths import models_dir, user_data_dir
 from segstudio.nets.card import ModelCard, find_card, list_cards
 from segstudio.project.project import Project
+from segstudio.services.downloads import download_text
+from segstudio.services.fitting import Capacity, capacity_of, limit_of, needs_text
+from segstudio.services.sections import place_of, section_of
 
 if TYPE_CHECKING:
     from segstudio.services.workspace import Workspace
@@ -27,15 +30,25 @@ class CardInfo:
 
     Attributes:
         card: The card.
-        usable: False where it cannot be used at all; `note` says why.
+        usable: False where it cannot propose here at all; `limit` says why.
         knows_classes: True where it was trained on exactly the project's classes.
         note: One sentence on what to expect of it here.
+        fits: False where memory is short for proposing or for training; `limit` says for which.
+        limit: One sentence on what it cannot do on this device, or "".
+        section: The heading it is listed under.
+        needs: Memory to propose and to train in words, or "".
+        download: What is fetched before its first use in words, or "".
     """
 
     card: ModelCard
     usable: bool
     knows_classes: bool
     note: str
+    fits: bool = True
+    limit: str = ""
+    section: str = ""
+    needs: str = ""
+    download: str = ""
 
 
 def card_folders() -> list[Path]:
@@ -73,12 +86,23 @@ class ModelService:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._kept: ModelCard | None = None
+        self._shelf: tuple[object, tuple[ModelCard, ...]] = (None, ())
 
     def cards(self) -> list[CardInfo]:
-        """Every card that can be chosen: the project's newest run first, then the others by id."""
+        """Every card that can be chosen, section by section: the project's newest run comes first."""
         runs = [card for run in reversed(self._workspace.project.runs()) if (card := _card_of(run.card))]
-        shipped = list_cards(*(f for f in card_folders() if f.is_dir())).cards
-        return [self._describe(card) for card in (*runs, *shipped)]
+        capacity = self._capacity()
+        others = [self._describe(card, capacity) for card in self._others()]
+        others.sort(key=lambda info: place_of(info.card, info.section, knows_classes=info.knows_classes))
+        return [*(self._describe(card, capacity) for card in runs), *others]
+
+    def _others(self) -> tuple[ModelCard, ...]:
+        """The cards that belong to no run; read again only where a file changed, as panels ask often."""
+        folders = [folder for folder in card_folders() if folder.is_dir()]
+        stamps = [(path, path.stat().st_mtime_ns) for folder in folders for path in sorted(folder.glob("*.toml"))]
+        if self._shelf[0] != stamps:
+            self._shelf = (stamps, list_cards(*folders).cards)
+        return self._shelf[1]
 
     @property
     def active(self) -> ModelCard:
@@ -97,7 +121,7 @@ class ModelService:
     @property
     def active_info(self) -> CardInfo:
         """The card in use with what to expect of it."""
-        return self._describe(self.active)
+        return self._describe(self.active, self._capacity())
 
     @property
     def previous(self) -> ModelCard | None:
@@ -118,9 +142,16 @@ class ModelService:
         return project_card(self._workspace.project, name)
 
     def use(self, name: str) -> ModelCard:
-        """Makes a card the one in use; the one before can be gone back to."""
+        """Makes a card the one in use; the one before can be gone back to.
+
+        Raises:
+            ModelError: There is no such card, or it cannot run here.
+        """
         card, before = self.find(name), self.active
         if card.id != before.id:
+            info = self._describe(card, self._capacity())
+            if not info.usable:
+                raise ModelError(f"{card.title or card.id} cannot run here.", info.limit)
             previous = self._workspace.project.setting(_PREVIOUS_KEY, [])
             self._set(_PREVIOUS_KEY, [*previous, _name(before)][-_PREVIOUS_KEPT:])
             self._activate(card)
@@ -163,7 +194,10 @@ class ModelService:
         names = {n.casefold() for n in self._workspace.catalog.names}
         return card.trained and bool(card.classes) and all(n.casefold() in names for n in card.classes)
 
-    def _describe(self, card: ModelCard) -> CardInfo:
+    def _capacity(self) -> Capacity:
+        return capacity_of(self._workspace.predicting.device_info)
+
+    def _describe(self, card: ModelCard, capacity: Capacity) -> CardInfo:
         knows = self.knows_classes(card)
         if knows:
             miou = card.metrics.get("miou")
@@ -175,7 +209,18 @@ class ModelService:
             note = f"Trained on other classes ({', '.join(card.classes[:4])}); training adapts it to yours."
         else:
             note = "Not trained yet: its proposals are random until you train it."
-        return CardInfo(card, usable=True, knows_classes=knows, note=note)
+        limit = limit_of(card, capacity)
+        return CardInfo(
+            card,
+            usable=limit.usable,
+            knows_classes=knows,
+            note=note,
+            fits=limit.fits,
+            limit=limit.sentence,
+            section=section_of(card, self._workspace.project.path),
+            needs=needs_text(card, capacity),
+            download=download_text(card),
+        )
 
     def _activate(self, card: ModelCard) -> None:
         self._set(_ACTIVE_KEY, _name(card))

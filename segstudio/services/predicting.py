@@ -1,4 +1,4 @@
-"""Proposals of the network in use, for the image shown or for all that are not reviewed."""
+"""Proposals of the network in use, for the image shown, for a box of it, or for all that are not reviewed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from segstudio.core.errors import UserError
 from segstudio.core.events import Change
+from segstudio.core.geometry import Rect
 from segstudio.core.items import Status
-from segstudio.core.jobs import ErrorReport, JobState
-from segstudio.core.prediction import Prediction
+from segstudio.core.jobs import ErrorReport, JobState, Progress
+from segstudio.core.prediction import Prediction, placed
 from segstudio.engine.base import JobHandle
 from segstudio.engine.devices import DeviceInfo
 from segstudio.engine.protocol import (
@@ -47,6 +48,7 @@ class PredictingService:
         self._handle: JobHandle | None = None
         self._job: int | None = None
         self._ticket: object = None
+        self._box: Rect | None = None
         self._total = 0
         self._batch = False
         self._queue: list[int] = []
@@ -59,6 +61,11 @@ class PredictingService:
     def busy(self) -> bool:
         """True while a proposal is being computed."""
         return self._job is not None
+
+    @property
+    def box(self) -> Rect | None:
+        """The box a proposal is being computed for, or None."""
+        return self._box
 
     @property
     def auto(self) -> bool:
@@ -100,20 +107,52 @@ class PredictingService:
             return self.device.partition(":")[0]
         return self._devices[0].kind if self._devices else "cpu"
 
+    @property
+    def device_info(self) -> DeviceInfo | None:
+        """The device in use; None as long as nobody has asked the engine, or where it is not there."""
+        wanted = "cuda:0" if self.device == "cuda" else self.device
+        return next((d for d in self._devices if wanted in ("auto", d.id)), None)
+
     def predict_current(self) -> None:
         """Computes a proposal for the image shown; a PROPOSAL change says when it is there."""
         annotator = self._workspace.current
         if annotator is None:
             return
         self.cancel()
-        info = self._workspace.models.active_info
-        if not self._workspace.models.can_propose(info.card):
-            self._workspace.say("warning", f"{info.card.title or info.card.id}: {info.note}")
-        self._start(annotator.item.id, annotator.rgb, f"Proposing for {annotator.item.name}")
+        if self._ready():
+            self._start(annotator.item.id, annotator.rgb, f"Proposing for {annotator.item.name}")
+
+    def predict_box(self, box: Rect, class_id: int | None = None) -> None:
+        """Computes a proposal for a box of the image shown; what is proposed around it stays.
+
+        `class_id` is the class whose object the box is drawn around; only networks that answer for one class at a time
+        look at it.
+        """
+        annotator = self._workspace.current
+        if annotator is None or (box := box.clipped(*annotator.map.shape)).is_empty:
+            return
+        self.cancel()
+        if self._ready():
+            title = f"Proposing in a box of {annotator.item.name}"
+            self._start(annotator.item.id, annotator.rgb, title, box=box, class_id=class_id)
+
+    def _ready(self) -> bool:
+        """Whether the network in use can run here; says so where not, and what to expect of it."""
+        workspace = self._workspace
+        info = workspace.models.active_info
+        title = info.card.title or info.card.id
+        if not info.usable:
+            workspace.say("error", f"{title} cannot run here.", info.limit)
+        elif not workspace.models.can_propose(info.card):
+            workspace.say("warning", f"{title}: {info.note}")
+        return info.usable
 
     def predict_all(self) -> None:
         """Computes proposals for every image that is not reviewed; they wait until the image is opened."""
         self.cancel()
+        if not self._workspace.models.active_info.usable:
+            self._ready()
+            return
         self._queue = [i.id for i in self._workspace.images if i.status is not Status.REVIEWED and i.problem is None]
         if not self._queue:
             self._workspace.say("info", "Every image is reviewed.")
@@ -136,13 +175,15 @@ class PredictingService:
         """Gives a freshly shown image its waiting proposal, or asks for one where the person wants that."""
         image_id = annotator.item.id
         cached = self._cache.get(image_id) or self._store.load(image_id)
-        active = self._workspace.models.active
+        info = self._workspace.models.active_info
+        active = info.card
         if cached is not None and cached.model_id == active.id and cached.labels.shape == annotator.map.shape:
             annotator.set_prediction(cached)
         elif (
             self.auto
             and annotator.item.status is not Status.REVIEWED
             and not bool(annotator.map.decided.all())
+            and info.usable
             and self._workspace.models.can_propose(active)
             and not self._batch
         ):
@@ -156,9 +197,19 @@ class PredictingService:
         if annotator is not None:
             self.image_opened(annotator)
 
-    def _start(self, image_id: int, rgb: npt.NDArray[np.uint8], title: str) -> None:
+    def _start(
+        self,
+        image_id: int,
+        rgb: npt.NDArray[np.uint8],
+        title: str,
+        *,
+        box: Rect | None = None,
+        class_id: int | None = None,
+    ) -> None:
         workspace = self._workspace
+        workspace.speeds.cancel()
         card = workspace.models.active
+        self._box = box
         if self._job is None:
             self._job = workspace.jobs.add(title, self.cancel)
         spec = PredictSpec(
@@ -166,18 +217,18 @@ class PredictingService:
             catalog_ids=workspace.catalog.sorted_ids,
             class_names=workspace.catalog.sorted_names,
             device=self.device,
+            box=None if box is None else (box.top, box.left, box.height, box.width),
+            box_class=class_id,
         )
-        revision = workspace.item(image_id).revision
         frame = Prediction(
             labels=np.zeros((0, 0), np.uint8),
             confidence=np.zeros((0, 0), np.uint8),
             probabilities=None,
             class_ids=spec.catalog_ids,
             model_id=card.id,
-            image_revision=revision,
+            image_revision=workspace.item(image_id).revision,
         )
-        ticket = object()
-        self._ticket = ticket
+        self._ticket = ticket = object()
 
         def listen(event: EngineEvent) -> None:
             workspace.dispatch(lambda: self._heard(ticket, image_id, frame, event))
@@ -193,8 +244,7 @@ class PredictingService:
             return  # a reply to a wish that was replaced meanwhile
         match event:
             case Progressed(progress=progress):
-                if self._job is not None and not self._queue:
-                    self._workspace.jobs.progress(self._job, progress.fraction, progress.text)
+                self._tell(progress)
             case Finished(result=PredictionArrays() as result):
                 self._handle = None
                 self._deliver(image_id, frame, result)
@@ -203,6 +253,16 @@ class PredictingService:
             case WasCancelled():
                 self._handle = None
                 self._finish(JobState.CANCELLED)
+
+    def _tell(self, progress: Progress) -> None:
+        """Puts the progress of one image on the job list; among many it is a part of the whole."""
+        if self._job is None:
+            return
+        fraction, text = progress.fraction, progress.text
+        if self._batch:
+            done = self._total - len(self._queue) - 1
+            fraction, text = (done + (fraction or 0.0)) / self._total, f"{done} of {self._total} · {text}"
+        self._workspace.jobs.progress(self._job, fraction, text)
 
     def _deliver(self, image_id: int, frame: Prediction, result: PredictionArrays) -> None:
         prediction = replace(
@@ -213,11 +273,18 @@ class PredictingService:
             class_ids=result.class_ids,
             trained=result.trained,
         )
-        self._keep(image_id, prediction)
-        self._learn_devices()
         annotator = self._workspace.current
-        if annotator is not None and annotator.item.id == image_id:
-            annotator.set_prediction(prediction)
+        shown = annotator if annotator is not None and annotator.item.id == image_id else None
+        if self._box is not None:
+            if shown is None:
+                # What would lie around the box belongs to an image that was left meanwhile.
+                self._finish(JobState.DONE)
+                return
+            prediction = placed(prediction, self._box, shown.map.shape, shown.prediction)
+        self._keep(image_id, prediction)
+        self.learn_devices()
+        if shown is not None:
+            shown.set_prediction(prediction)
         if result.note:
             self._workspace.say("info", result.note)
         if self._batch and not self._stored(image_id, prediction):
@@ -264,8 +331,8 @@ class PredictingService:
 
         workspace.tasks.run(lambda _token: read_image(path), read, unreadable)
 
-    def _learn_devices(self) -> None:
-        """Asks for the devices once the engine runs anyway: asking earlier would start it for nothing."""
+    def learn_devices(self) -> None:
+        """Asks the engine for the devices, once; a SETTINGS change says when they are known. Starts the engine."""
         workspace = self._workspace
 
         def heard(event: EngineEvent) -> None:
@@ -287,7 +354,7 @@ class PredictingService:
         self._workspace.report(report.to_exception())
 
     def _finish(self, state: JobState) -> None:
-        self._batch = False
+        self._batch, self._box = False, None
         job, self._job = self._job, None
         if job is not None:
             self._workspace.jobs.finish(job, state)

@@ -20,6 +20,7 @@ from segstudio.engine.base import Engine
 from segstudio.project.journal import pack_edit
 from segstudio.project.project import Project
 from segstudio.services.annotating import Annotator, EditKind
+from segstudio.services.checkpoints import CheckpointService
 from segstudio.services.exporting import ExportingService
 from segstudio.services.finetuning import FinetuningService
 from segstudio.services.importing import ImportingService
@@ -31,6 +32,7 @@ from segstudio.services.pictures import PictureLoader
 from segstudio.services.predicting import PredictingService
 from segstudio.services.refining import RefiningService
 from segstudio.services.saving import Saver
+from segstudio.services.speeds import SpeedService
 from segstudio.services.tasks import Dispatcher, TaskRunner
 
 _HISTORIES_KEPT: Final = 32
@@ -70,6 +72,8 @@ class Workspace:
         self.saver = Saver(self)
         self.models = ModelService(self)
         self.predicting = PredictingService(self)
+        self.speeds = SpeedService(self)
+        self.checkpoints = CheckpointService(self)
         self.refining = RefiningService(self)
         self.finetuning = FinetuningService(self)
         self.exporting = ExportingService(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from segstudio.core.catalog import IGNORE
 from segstudio.core.errors import UserError
 from segstudio.imaging.decode import read_image, read_labels
 from segstudio.training.manifest import ManifestItem
+from segstudio.training.weight_map import separated
 
 _CACHE_BYTES: Final = 512 << 20
 _SITES_PER_CLASS: Final = 4096
@@ -22,25 +24,43 @@ _AGAIN: Final = "Start the training again; it copies the labels anew."
 
 @dataclass(frozen=True, slots=True)
 class LabelledPixels:
-    """One image (H, W, 3) uint8 RGB and its labels (H, W) uint8: channel numbers, 255 where nothing is taught."""
+    """One image (H, W, 3) uint8 RGB and its labels (H, W) uint8: channel numbers, 255 where nothing is taught.
+
+    ``instances`` (H, W) uint16 tells objects apart, 0 where a pixel belongs to none; None where nobody did.
+    """
 
     image: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]
+    instances: npt.NDArray[np.uint16] | None = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both arrays."""
-        return self.image.nbytes + self.labels.nbytes
+        """Bytes of all arrays."""
+        return self.image.nbytes + self.labels.nbytes + (0 if self.instances is None else self.instances.nbytes)
 
 
 class Dataset:
-    """The items of one split; each is decoded when first asked for and again only after the budget pushed it out."""
+    """The items of one split; each is decoded when first asked for and again only after the budget pushed it out.
 
-    def __init__(self, items: Sequence[ManifestItem], *, classes: int, budget: int = _CACHE_BYTES) -> None:
+    Instances that touch are parted by the class ``background``; where that is None they are left as they are. Several
+    threads may ask.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[ManifestItem],
+        *,
+        classes: int,
+        background: int | None = None,
+        budget: int = _CACHE_BYTES,
+    ) -> None:
         self.items = tuple(items)
         self.classes = classes
+        self.background = background
         self._budget = budget
         self._cache: OrderedDict[int, LabelledPixels] = OrderedDict()
+        # Crops are cut on a thread of their own while the same images may be scored on another.
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -51,13 +71,14 @@ class Dataset:
         Raises:
             UserError: The image or its mask cannot be read, or they do not fit each other.
         """
-        found = self._cache.get(index)
-        if found is None:
-            found = self._read(index)
-            self._cache[index] = found
-            self._trim()
-        self._cache.move_to_end(index)
-        return found
+        with self._lock:
+            found = self._cache.get(index)
+            if found is None:
+                found = self._read(index)
+                self._cache[index] = found
+                self._trim()
+            self._cache.move_to_end(index)
+            return found
 
     def _trim(self) -> None:
         used = sum(entry.nbytes for entry in self._cache.values())
@@ -90,7 +111,14 @@ class Dataset:
                 f"The labels of {item.name} are {width} x {height}, its image is {image.shape[1]} x {image.shape[0]}.",
                 _AGAIN,
             )
-        return LabelledPixels(image, labels)
+        if item.instances is None:
+            return LabelledPixels(image, labels)
+        instances = read_labels(item.instances).astype(np.uint16)
+        if instances.shape != labels.shape:
+            raise UserError(f"The instances of {item.name} are not as large as its labels.", _AGAIN)
+        if self.background is not None:
+            labels, instances = separated(labels, instances, self.background)
+        return LabelledPixels(image, labels, instances)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from segstudio.core.catalog import IGNORE
 from segstudio.core.errors import Cancelled
 from segstudio.core.metrics import ConfusionMatrix
 from segstudio.nets.base import SegmentationNet
-from segstudio.nets.predictor import predict
+from segstudio.nets.predictor import Predictor
 from segstudio.training.dataset import Dataset
 
 _SMALLEST_PROBABILITY: Final = 1e-7
@@ -39,6 +39,7 @@ def evaluate(net: SegmentationNet, dataset: Dataset, *, device: torch.device, ca
     Raises:
         Cancelled: ``cancelled`` became true.
     """
+    ready = Predictor(net, device=device)
     matrix = ConfusionMatrix(dataset.classes)
     surprise = 0.0
     pixels = 0
@@ -49,7 +50,7 @@ def evaluate(net: SegmentationNet, dataset: Dataset, *, device: torch.device, ca
         decided = pair.labels != IGNORE
         if not decided.any():
             continue
-        probabilities = predict(net, pair.image, device=device, cancelled=cancelled)
+        probabilities = ready.probabilities(pair.image, cancelled=cancelled)
         matrix.update(probabilities.argmax(axis=0).astype(np.uint8), pair.labels)
         surprise += _cross_entropy(probabilities, pair.labels, decided)
         pixels += int(decided.sum())

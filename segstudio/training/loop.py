@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from segstudio.core.catalog import Catalog
 from segstudio.core.errors import Cancelled, UserError
 from segstudio.core.runs import RunResult, TrainEvent, TrainNote, TrainStarted, TrainStep, TrainValidation
-from segstudio.nets.base import SegmentationNet
-from segstudio.nets.checkpoint import load_model
+from segstudio.nets.base import Loaded, SegmentationNet
+from segstudio.nets.card import ModelCard, load_card, weights_file
+from segstudio.nets.checkpoint import load_model, read_checkpoint
 from segstudio.nets.devices import resolve_device
 from segstudio.training.budget import Budget
 from segstudio.training.config import TrainConfig
@@ -88,19 +91,21 @@ class _Run:
         begin = time.monotonic()
         try:
             self._parent = self._score_parent(data)
+            # What scoring the parent took is the best guess of what scoring the child takes.
+            guess = time.monotonic() - begin if self._parent is not None else 0.0
+            prepared = self._prepare(data)
         except Cancelled:
             return self._finish(data, stopped_early=True)
-        # What scoring the parent took is the best guess of what scoring the child takes.
-        guess = time.monotonic() - begin if self._parent is not None else 0.0
-        stepper = self._prepare(data)
-        self._budget = Budget(self._config)
-        self._budget.scored(0, seconds=guess)
-        self._learn(stepper, data)
+        with prepared as stepper:
+            self._budget = Budget(self._config)
+            self._budget.scored(0, seconds=guess)
+            self._learn(stepper, data)
         return self._finish(data)
 
     def _load(self) -> _Data:
-        classes = len(self._manifest.class_names)
-        train = Dataset(self._manifest.train, classes=classes)
+        names = self._manifest.class_names
+        classes = len(names)
+        train = Dataset(self._manifest.train, classes=classes, background=Catalog.from_names(names).background_id)
         sites = survey(train, self._rng)
         if sites.decided == 0:
             raise UserError(
@@ -108,7 +113,7 @@ class _Run:
                 "Paint or accept some pixels in an image of the training split, then train again.",
             )
         if len(sites.present) == 1:
-            name = self._manifest.class_names[sites.present[0]]
+            name = names[sites.present[0]]
             self._log(TrainNote(text=f"Only {name} is labelled so far; label some of another class, too."))
         validation = Dataset(self._manifest.validation, classes=classes)
         checked = survey(validation, np.random.default_rng(self._config.seed))
@@ -122,7 +127,7 @@ class _Run:
         card = self._manifest.parent_card
         if card is None:
             return None
-        parent = load_model(card, device=str(self._device), classes=len(self._manifest.class_names))
+        parent = self._loaded(card)
         if parent.loaded.head != "checkpoint":
             return None
         return evaluate(parent.eval(), data.scored, device=self._device, cancelled=self._cancelled)
@@ -130,9 +135,7 @@ class _Run:
     def _prepare(self, data: _Data) -> Stepper:
         config = self._config
         torch.manual_seed(config.seed)
-        net: SegmentationNet = load_model(
-            self._manifest.model_card, device=str(self._device), classes=len(self._manifest.class_names)
-        )
+        net = self._network()
         self._log(
             TrainStarted(
                 total_steps=config.steps if config.minutes is None else None,
@@ -144,11 +147,37 @@ class _Run:
             )
         )
         net.class_names = self._manifest.class_names
-        sampler = CropSampler(
-            data.train, data.sites, self._rng, augment=config.augment, class_balance=config.class_balance
-        )
+        sampler = CropSampler(data.train, data.sites, self._rng, config, context=net.context)
         side = fitting_side(data.sites.longest_side, config.crop)
         return Stepper(net, sampler, config, device=self._device, side=side, note=self._note)
+
+    def _network(self) -> SegmentationNet:
+        """The network to train, with what its card starts it from or with the stage before."""
+        manifest = self._manifest
+        if manifest.start_card is None:
+            return self._loaded(manifest.model_card)
+        card, former = load_card(manifest.model_card), load_card(manifest.start_card)
+        net = self._loaded(dataclasses.replace(card, weights=None))
+        checkpoint = read_checkpoint(weights_file(former) or manifest.start_card)
+        net.load_stage(checkpoint.state, checkpoint.options)
+        note = f"The network goes on from {former.title or former.id}, as its authors trained it in stages."
+        net.loaded = Loaded(trunk="checkpoint", note=note)
+        return net
+
+    def _loaded(self, card: ModelCard | str | Path) -> SegmentationNet:
+        """The network of a card for the run's classes; a download is told once and can be stopped."""
+        told = False
+
+        def downloading(_fraction: float) -> None:
+            nonlocal told
+            if not told:
+                told = True
+                self._note("The network's weights are being downloaded; they are kept for the next time.")
+
+        classes = len(self._manifest.class_names)
+        return load_model(
+            card, device=str(self._device), classes=classes, progress=downloading, cancelled=self._cancelled
+        )
 
     def _note(self, text: str) -> None:
         self._log(TrainNote(text=text))

@@ -22,23 +22,35 @@ _AGAIN: Final = "Start the training again; it writes a new run folder."
 class ManifestItem:
     """One image and what to learn from it.
 
-    ``mask`` is an index PNG of network channel numbers (H, W) uint8, 255 where nothing may be learnt.
+    ``mask`` is an index PNG of network channel numbers (H, W) uint8, 255 where nothing may be learnt; ``instances`` a
+    PNG (H, W) uint16 that tells objects apart, 0 where a pixel belongs to none.
     """
 
     image: Path
     mask: Path
     split: str
     name: str
+    instances: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that must be there."""
+        return (self.image, self.mask) if self.instances is None else (self.image, self.mask, self.instances)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Everything a run reads: its images, the class names in channel order, and the cards to beat and to start from."""
+    """Everything a run reads: its images, the class names in channel order, and cards.
+
+    ``model_card`` is the network to train, ``parent_card`` the one to beat, ``start_card`` the stage before in staged
+    training, whose layers the network takes over.
+    """
 
     items: tuple[ManifestItem, ...]
     class_names: tuple[str, ...]
     model_card: Path
     parent_card: Path | None = None
+    start_card: Path | None = None
 
     @property
     def train(self) -> tuple[ManifestItem, ...]:
@@ -60,11 +72,13 @@ class Manifest:
             "version": _VERSION,
             "class_names": list(self.class_names),
             "model_card": str(self.model_card),
-            "parent_card": None if self.parent_card is None else str(self.parent_card),
+            "parent_card": _text(self.parent_card),
+            "start_card": _text(self.start_card),
             "items": [
                 {
                     "image": str(item.image),
                     "mask": _inside(folder, item.mask).as_posix(),
+                    "instances": None if item.instances is None else _inside(folder, item.instances).as_posix(),
                     "split": item.split,
                     "name": item.name,
                 }
@@ -90,6 +104,14 @@ class Manifest:
         return manifest
 
 
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
 def _inside(folder: Path, mask: Path) -> Path:
     """The mask's path relative to the run folder, which must hold it."""
     relative = Path(mask)
@@ -103,14 +125,18 @@ def _inside(folder: Path, mask: Path) -> Path:
     return relative
 
 
+def _held(folder: Path, name: str) -> Path:
+    return folder.absolute() / _inside(folder, Path(name))
+
+
 def _from_json(folder: Path, record: dict[str, Any]) -> Manifest:
     if record["version"] != _VERSION:
         raise ValueError(f"version {record['version']!r} is not {_VERSION}")
-    parent = record["parent_card"]
     items = tuple(
         ManifestItem(
             image=Path(entry["image"]),
-            mask=folder.absolute() / _inside(folder, Path(entry["mask"])),
+            mask=_held(folder, entry["mask"]),
+            instances=_held(folder, entry["instances"]) if entry.get("instances") else None,
             split=str(entry["split"]),
             name=str(entry["name"]),
         )
@@ -120,7 +146,8 @@ def _from_json(folder: Path, record: dict[str, Any]) -> Manifest:
         items=items,
         class_names=tuple(str(name) for name in record["class_names"]),
         model_card=Path(record["model_card"]),
-        parent_card=None if parent is None else Path(parent),
+        parent_card=_path(record["parent_card"]),
+        start_card=_path(record.get("start_card")),
     )
 
 
@@ -133,9 +160,7 @@ def _check(manifest: Manifest) -> None:
     for item in manifest.items:
         if item.split not in _SPLITS:
             raise UserError(f"The training manifest gives {item.name} the unknown split {item.split!r}.", _AGAIN)
-    missing: Sequence[Path] = [
-        path for item in manifest.items for path in (item.image, item.mask) if not path.is_file()
-    ]
+    missing: Sequence[Path] = [path for item in manifest.items for path in item.files if not path.is_file()]
     if missing:
         more = f" and {len(missing) - 1} more files are" if len(missing) > 1 else " is"
         raise UserError(f"{missing[0]}{more} missing.", "Put the images back where they were, then train again.")

@@ -7,6 +7,7 @@ import copy
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 import torch
@@ -43,26 +44,39 @@ class AveragedWeights(Generic[Net]):
     """An exponential moving average of a network's weights and running statistics.
 
     Sparse corrections make single steps swing; their average does not. The average starts as a plain mean
-    (factor (1 + t) / (10 + t)), so that a short run is not held back by its first weights.
+    (factor (1 + t) / (10 + t)), so that a short run is not held back by its first weights. With a ``decay`` of 0 it is
+    the network itself.
     """
 
     def __init__(self, net: Net, decay: float) -> None:
-        self.net: Net = copy.deepcopy(net).eval()
-        self.net.requires_grad_(requires_grad=False)
+        self.net: Net = net
         self._decay = decay
         self._steps = 0
+        if decay:
+            self.net = copy.deepcopy(net).eval()
+            self.net.requires_grad_(requires_grad=False)
+        self._own, self._others = _tensors(self.net), _tensors(net)
 
     @torch.no_grad()
-    def update(self, net: Net) -> None:
+    def update(self) -> None:
         """Takes in the weights after one optimizer step."""
+        if not self._decay:
+            return
         self._steps += 1
         weight = 1.0 - min(self._decay, (1 + self._steps) / (10 + self._steps))
-        torch._foreach_lerp_(_floats(self.net), _floats(net), weight)
-        for own, other in zip(self.net.buffers(), net.buffers(), strict=True):
-            if not own.is_floating_point():
-                own.copy_(other)
+        torch._foreach_lerp_(self._own.floats, self._others.floats, weight)
+        for own, other in zip(self._own.counts, self._others.counts, strict=True):
+            own.copy_(other)
 
 
-def _floats(net: nn.Module) -> list[torch.Tensor]:
-    tensors = [*net.parameters(), *net.buffers()]
-    return [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
+@dataclass(frozen=True, slots=True)
+class _Tensors:
+    """What a network consists of: numbers that can be averaged, and counts that cannot."""
+
+    floats: list[torch.Tensor]
+    counts: list[torch.Tensor]
+
+
+def _tensors(net: nn.Module) -> _Tensors:
+    tensors = [tensor.detach() for tensor in (*net.parameters(), *net.buffers())]
+    return _Tensors([t for t in tensors if t.is_floating_point()], [t for t in tensors if not t.is_floating_point()])

@@ -18,7 +18,7 @@ from segstudio.gui.canvas.overlay import Overlay
 from segstudio.gui.canvas.render import Renderer
 from segstudio.gui.canvas.tiles import PictureTiles
 from segstudio.gui.canvas.viewport import Viewport
-from segstudio.gui.tools.base import MAX_RADIUS, MIN_RADIUS, Pointer, Tool, ToolContext
+from segstudio.gui.tools.base import MAX_RADIUS, MIN_RADIUS, Pointer, Tool, ToolContext, two_tone_pens
 from segstudio.services.annotating import Annotator
 
 _BRUSH_STEP: Final = 1.15
@@ -37,6 +37,7 @@ class CanvasView(QWidget):
     active_class_picked = Signal(int)
     message = Signal(str)
     gesture_finished = Signal()
+    box_drawn = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,12 +47,14 @@ class CanvasView(QWidget):
             pick=self.active_class_picked.emit,
             message=self.message.emit,
             finished=self.gesture_finished.emit,
+            propose_in=self.box_drawn.emit,
         )
         self._renderer: Renderer | None = None
         self._disconnect: Callable[[], None] = lambda: None
         self._tool: Tool | None = None
         self._pointer: Pointer | None = None
         self._preview = QRectF()
+        self._waiting = Rect.EMPTY
         self._opacity, self._outline, self._hidden = 0.5, False, False
         self._empty_texts = ("No image is open", "Choose an image in the list.")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -87,8 +90,16 @@ class CanvasView(QWidget):
             overlay.set_proposal(self.context.visible_proposal())
             self._disconnect = annotator.changed.connect(self._on_changed)
             self.zoom_changed.emit(self.viewport.zoom)
+        self._waiting = Rect.EMPTY
         self._show_cursor()
         self.update()
+
+    def set_waiting_box(self, box: Rect | None) -> None:
+        """Outlines the box whose proposal is on its way, or none."""
+        box = box or Rect.EMPTY
+        if box != self._waiting:
+            self._waiting = box
+            self.update()
 
     def refresh_colors(self) -> None:
         """Colours the labels by the catalog as it is now."""
@@ -319,6 +330,7 @@ class CanvasView(QWidget):
         painter.scale(1 / ratio, 1 / ratio)
         self._renderer.paint(painter, self._to_device(event.rect()))
         self._paint_frame(painter, colors.color("border"))
+        self._paint_waiting(painter)
         if self._tool is not None:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._tool.paint_preview(painter, self._pointer, self.context)
@@ -330,6 +342,17 @@ class CanvasView(QWidget):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(color, 1))
         painter.drawRect(QRect(round(left) - 1, round(top) - 1, round(width) + 1, round(height) + 1))
+
+    def _paint_waiting(self, painter: QPainter) -> None:
+        """Dashes around the box that was asked for, until its proposal is there."""
+        if self._waiting.is_empty:
+            return
+        left, top, right, bottom = self.viewport.view_rect(self._waiting)
+        dark, bright = two_tone_pens(self.viewport.ratio)
+        bright.setDashPattern([4.0, 4.0])
+        for pen in (dark, bright):
+            painter.setPen(pen)
+            painter.drawRect(QRect(left, top, right - left, bottom - top))
 
     def _sync_view(self) -> None:
         ratio = self.devicePixelRatioF()

@@ -31,7 +31,7 @@ _CANVAS_ROWS: Final = (
     (("Return",), "Close the polygon"),
     (("Backspace",), "Take back the last corner of the polygon"),
     (("Alt+Click",), "Pick the class under the pointer"),
-    (("Esc",), "Cancel the stroke or polygon"),
+    (("Esc",), "Cancel the stroke, polygon or box"),
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from shiboken6 import isValid
 
@@ -89,6 +89,7 @@ class InlineError(QLabel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("role", "error")
+        self.setSizePolicy(_wrapping())
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setAccessibleName("Problem")
@@ -197,10 +198,15 @@ def label(text: str = "", role: str = "", *, wrap: bool = True) -> QLabel:
     if role:
         widget.setProperty("role", role)
     if wrap:
-        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)
-        widget.setSizePolicy(policy)
+        widget.setSizePolicy(_wrapping())
     return widget
+
+
+def _wrapping() -> QSizePolicy:
+    """As wide as there is room and as high as the words then are, however long the longest of them."""
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    return policy
 
 
 def set_text(widget: QLabel, text: str, role: str | None = None) -> None:
@@ -210,6 +216,28 @@ def set_text(widget: QLabel, text: str, role: str | None = None) -> None:
     if role is not None and widget.property("role") != role:
         widget.setProperty("role", role)
         repolish(widget)
+
+
+class ElidedLabel(QLabel):
+    """A label that shortens its text in the middle where it does not fit."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._full = ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def set_full_text(self, text: str) -> None:
+        """Show a text, with all of it as tooltip."""
+        self._full = text
+        self.setToolTip(text)
+        self._elide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        self.setText(self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, max(0, self.width() - 4)))
 
 
 def repolish(widget: QWidget) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QPaintEvent
+from PySide6.QtGui import QFont, QPaintEvent, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -14,16 +14,19 @@ from PySide6.QtWidgets import (
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
+    QVBoxLayout,
     QWidget,
 )
 
 from segstudio.core.events import Change
 from segstudio.gui.icons import icon
 from segstudio.gui.panels.common import (
+    ElidedLabel,
     Panel,
     card,
     key_button,
     label,
+    percent,
     progress_bar,
     row,
     running_job,
@@ -32,12 +35,15 @@ from segstudio.gui.panels.common import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from segstudio.services.models import CardInfo
     from segstudio.services.workspace import Workspace
 
 KEY_PROPOSE: Final = "R"
 KEY_PROPOSE_ALL: Final = "Ctrl+Shift+R"
 _MIN_COMBO_CHARS: Final = 7
+_MOST_SHOWN: Final = 24
 _ICON_GAP_PX: Final = 8
 _VERB: Final = "Proposing"
 _NETWORK_TIP: Final = "The network that makes proposals and learns from your labels"
@@ -81,7 +87,8 @@ class ModelPanel(Panel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._shown_cards: list[tuple[str, str, bool]] = []
+        self._shown_cards: list[tuple[str, str, str, bool]] = []
+        self._shown_run: tuple[object, ...] = ()
         self._make_choices()
         self._make_buttons()
         self._assemble()
@@ -89,11 +96,14 @@ class ModelPanel(Panel):
 
     def _make_choices(self) -> None:
         self.network = compact_combo("Network", _NETWORK_TIP)
+        self.network.setMaxVisibleItems(_MOST_SHOWN)
         self.network.activated.connect(lambda _index: self._use_chosen())
         self.device = compact_combo("Device", "Where the network runs; automatic takes the fastest one")
         self.device.activated.connect(lambda _index: self._use_device())
         self.learnt = label("")
         self.learnt.setAccessibleName("What the model has learnt")
+        self.limit = label("", "warning")
+        self.limit.setAccessibleName("What the model cannot do on this device")
         self.auto = QCheckBox("Propose on opening")
         self.auto.setAccessibleName("Propose automatically when an image opens")
         self.auto.setToolTip("Ask the network for a proposal whenever an image without one opens")
@@ -114,9 +124,13 @@ class ModelPanel(Panel):
             "All models", "models", "", "Search the models and read where they come from", self.models_requested.emit
         )
         self.progress = progress_bar("Progress of the proposal")
-        policy = self.progress.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.progress.setSizePolicy(policy)
+        self.doing = ElidedLabel()
+        self.doing.setProperty("role", "muted")
+        self.doing.setAccessibleName("What is being done for the proposal")
+        for widget in (self.progress, self.doing):
+            policy = widget.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)
+            widget.setSizePolicy(policy)
 
     def _assemble(self) -> None:
         form = QFormLayout()
@@ -127,13 +141,18 @@ class ModelPanel(Panel):
         self.column.addLayout(form)
         frame, inside = card()
         inside.addWidget(self.learnt)
-        inside.addLayout(row(self.back_button, self.models_button))
+        inside.addWidget(self.limit)
+        inside.addLayout(row(self.back_button, self.models_button, spacing=6))
         self.column.addWidget(frame)
         self.column.addWidget(self.propose_button)
         self.column.addWidget(self.all_button)
         self.column.addWidget(self.cancel_button)
         self.column.addWidget(self.auto)
-        self.column.addWidget(self.progress)
+        running = QVBoxLayout()
+        running.setSpacing(4)
+        running.addWidget(self.progress)
+        running.addWidget(self.doing)
+        self.column.addLayout(running)
         self.column.addWidget(self.error)
         self.column.addStretch(1)
 
@@ -169,7 +188,11 @@ class ModelPanel(Panel):
         if workspace is None:
             self._show_idle()
             return
-        if what & (Change.MODELS | Change.CATALOG | Change.RUNS):
+        # Steps of a run arrive many times a second; the models change only when a run begins or ends.
+        run = (workspace.finetuning.state.run_id, workspace.finetuning.state.state)
+        # What fits depends on the device, which a change of the settings may be about.
+        if what & (Change.MODELS | Change.CATALOG | Change.SETTINGS) or run != self._shown_run:
+            self._shown_run = run
             self._show_models(workspace)
         if what & (Change.MODELS | Change.SETTINGS | Change.JOBS):
             self._show_device(workspace)
@@ -181,23 +204,45 @@ class ModelPanel(Panel):
         self.device.clear()
         self._shown_cards = []
         set_text(self.learnt, "Open a project to choose a network.")
-        for widget in (self.progress, self.cancel_button):
+        set_text(self.limit, "")
+        for widget in (self.progress, self.doing, self.cancel_button):
             widget.hide()
 
     def _show_models(self, workspace: Workspace) -> None:
         infos = workspace.models.cards()
-        wanted = [(info.card.id, self._title(info), info.knows_classes) for info in infos]
+        wanted = [(info.card.id, self._title(info), info.section, info.knows_classes) for info in infos]
         if wanted != self._shown_cards:
             self._shown_cards = wanted
-            self.network.clear()
-            for info, (card_id, title, knows) in zip(infos, wanted, strict=True):
-                self.network.addItem(icon("success" if knows else "model", "text_muted"), title, card_id)
-                self.network.setItemData(self.network.count() - 1, info.note, Qt.ItemDataRole.ToolTipRole)
+            self._fill_networks(infos)
         active = workspace.models.active_info
         self.network.setCurrentIndex(self.network.findData(active.card.id))
         set_text(self.learnt, active.note, "success" if active.knows_classes else "warning")
+        set_text(self.limit, active.limit, "warning" if active.usable else "error")
         self._describe(active)
         self.back_button.setEnabled(workspace.models.previous is not None)
+
+    def _fill_networks(self, infos: Sequence[CardInfo]) -> None:
+        """Every network under the heading of its section; a heading cannot be chosen."""
+        self.network.clear()
+        bold = QFont(self.network.font())
+        bold.setWeight(QFont.Weight.DemiBold)
+        section = None
+        for info in infos:
+            if info.section != section:
+                section = info.section
+                self.network.addItem(section)
+                heading = self._item(-1)
+                heading.setEnabled(False)
+                heading.setFont(bold)
+            name = "success" if info.knows_classes else "model"
+            self.network.addItem(icon(name, "text_muted"), self._title(info), info.card.id)
+            self._item(-1).setToolTip("\n".join(part for part in (info.note, info.limit) if part))
+
+    def _item(self, row: int) -> QStandardItem:
+        """A row of the list of networks; negative ones count from its end."""
+        model = self.network.model()
+        assert isinstance(model, QStandardItemModel)
+        return model.item(row % self.network.count())
 
     def _describe(self, info: CardInfo) -> None:
         """Title and description are long, so they are the tooltip of what names the model."""
@@ -235,6 +280,8 @@ class ModelPanel(Panel):
         self.cancel_button.setVisible(busy)
         self.progress.setVisible(busy)
         show_progress(self.progress, fraction if busy else 0.0)
+        self.doing.setVisible(busy)
+        self.doing.set_full_text("" if not busy else text if fraction is None else f"{text} {percent(fraction)}")
         self.progress.setToolTip(text if busy else "")
         self.progress.setAccessibleDescription(self.progress.toolTip())
 

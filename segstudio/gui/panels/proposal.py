@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from segstudio.core.catalog import Catalog
 from segstudio.core.events import Change
-from segstudio.core.prediction import Prediction
+from segstudio.core.prediction import NO_OPINION, Prediction
 from segstudio.gui.panels.common import (
     EmptyState,
     Panel,
@@ -59,7 +59,8 @@ class ProposalSummary:
     """What a proposal says about the pixels still undecided.
 
     Attributes:
-        open_pixels: Pixels undecided, of `pixels` in all.
+        pixels: Pixels it has an opinion on.
+        open_pixels: Those of them that are undecided.
         confidence: Mean confidence of the open pixels, 0..1 (0 where none is open).
         bands: Shares of open pixels that are unsure (below 0.5), in between, and sure (0.8 or more).
         classes: Classes proposed for open pixels, most pixels first.
@@ -74,7 +75,9 @@ class ProposalSummary:
 
 def summarize(prediction: Prediction, decided: npt.NDArray[np.bool_]) -> ProposalSummary:
     """Counts over the undecided pixels; `decided` is (H, W) bool like the prediction."""
-    keys = prediction.labels[~decided].astype(np.uint16) * 256 + prediction.confidence[~decided]
+    proposed = prediction.labels != NO_OPINION
+    wanted = proposed & ~decided
+    keys = prediction.labels[wanted].astype(np.uint16) * 256 + prediction.confidence[wanted]
     table = np.bincount(keys, minlength=256 * 256).reshape(256, 256)
     levels = table.sum(axis=0)
     values = np.arange(256) / 255
@@ -85,7 +88,7 @@ def summarize(prediction: Prediction, decided: npt.NDArray[np.bool_]) -> Proposa
     unsure, sure = int(levels[values < UNSURE].sum()), int(levels[values >= SURE].sum())
     share = 1 / total if total else 0.0
     return ProposalSummary(
-        pixels=int(decided.size),
+        pixels=int(np.count_nonzero(proposed)),
         open_pixels=total,
         confidence=float(levels @ values) * share,
         bands=(unsure * share, (total - unsure - sure) * share, sure * share),
@@ -275,15 +278,16 @@ class ProposalPanel(Panel):
         self.empty.set_words(words if has_image else "Open an image; its proposal appears here.")
 
     def _fill(self, summary: ProposalSummary, prediction: Prediction, catalog: Catalog) -> None:
+        which = "" if summary.pixels == prediction.labels.size else "proposed "
         if summary.open_pixels:
             set_text(self.headline, f"{percent(summary.confidence)} sure on average")
             set_text(
                 self.detail,
-                f"{count_text(summary.open_pixels)} of {count_text(summary.pixels)} pixels undecided; "
+                f"{count_text(summary.open_pixels)} of {count_text(summary.pixels)} {which}pixels undecided; "
                 f"{percent(summary.bands[0])} of them unsure",
             )
         else:
-            set_text(self.headline, "Every pixel is decided")
+            set_text(self.headline, f"Every {which}pixel is decided")
             set_text(self.detail, "Nothing of this proposal is left to accept.")
         untrained = "The network has not learnt these classes yet, so this proposal is random."
         set_text(self.warning, "" if prediction.trained else untrained)

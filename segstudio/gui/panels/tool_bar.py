@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 if TYPE_CHECKING:
     from segstudio.gui.actions import Actions
 
-TOOL_ACTIONS: Final = ("brush", "eraser", "polygon", "fill", "pick", "accept_brush")
+TOOL_ACTIONS: Final = ("brush", "eraser", "polygon", "fill", "pick", "box", "accept_brush")
 _BELOW: Final = ("undo", "redo")
 _BUTTON_PX: Final = 36
 

@@ -40,6 +40,18 @@ TIMES: Final[tuple[tuple[str, float | None], ...]] = (
     ("Until stopped", None),
 )
 _DEFAULT_TIME: Final = 1
+RECIPES: Final[tuple[tuple[str, str, str], ...]] = (
+    (
+        "Few images (recommended)",
+        "few-images",
+        "Many variations of small pieces: learns from a handful of images within minutes.",
+    ),
+    (
+        "As published",
+        "published",
+        "The paper's own settings, meant for thousands of images, a GPU and hours.",
+    ),
+)
 _RUN_ROLE: Final = Qt.ItemDataRole.UserRole
 _MAX_RUNS_SHOWN: Final = 5
 
@@ -70,7 +82,7 @@ class TrainingPanel(Panel):
     """Starts, shows and ends training runs."""
 
     flags: ClassVar[Change] = (
-        Change.RUNS | Change.STATUS | Change.IMAGES | Change.CATALOG | Change.MODELS | Change.SAVED
+        Change.RUNS | Change.STATUS | Change.IMAGES | Change.CATALOG | Change.MODELS | Change.SETTINGS | Change.SAVED
     )
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -88,6 +100,14 @@ class TrainingPanel(Panel):
         for title, minutes in TIMES:
             self.time.addItem(title, minutes)
         self.time.setCurrentIndex(_DEFAULT_TIME)
+        self.limit = label("", "warning")
+        self.limit.setAccessibleName("What the model cannot do on this device")
+        self.recipes = compact_combo("Recipe", "How the network learns")
+        for title, key, _does in RECIPES:
+            self.recipes.addItem(title, key)
+        self.recipe_does = label(RECIPES[0][2], "muted")
+        self.recipe_does.setAccessibleName("What the recipe does")
+        self.recipes.currentIndexChanged.connect(lambda index: self.recipe_does.setText(RECIPES[index][2]))
         self.train_button = key_button("Train", "train", KEY_TRAIN, "", self.toggle, "primary")
         self.progress = progress_bar("Progress of the training run")
         self.state = label("", "muted")
@@ -117,7 +137,8 @@ class TrainingPanel(Panel):
         self.runs.itemActivated.connect(self._use_run)
 
     def _assemble(self) -> None:
-        self.column.addWidget(self.readiness)
+        for above in (self.readiness, self.limit, self.recipes, self.recipe_does):
+            self.column.addWidget(above)
         self.column.addLayout(row(self.time, self.train_button))
         for widget in (self.progress, self.state, self.error, self.result_card, self.plot, self.log):
             self.column.addWidget(widget)
@@ -133,6 +154,11 @@ class TrainingPanel(Panel):
         chosen: float | None = self.time.currentData()
         return chosen
 
+    @property
+    def recipe(self) -> str:
+        """The name of the recipe chosen."""
+        return str(self.recipes.currentData())
+
     def toggle(self) -> None:
         """Start a run, or stop the one going on and keep its best."""
         workspace = self.workspace
@@ -141,7 +167,7 @@ class TrainingPanel(Panel):
         if workspace.finetuning.running:
             self.attempt(workspace.finetuning.stop)
         else:
-            self.attempt(lambda: workspace.finetuning.start(minutes=self.minutes))
+            self.attempt(lambda: workspace.finetuning.start(minutes=self.minutes, recipe=self.recipe))
 
     def adopt(self) -> None:
         """Use the model of the run shown, whatever the gate said."""
@@ -164,7 +190,15 @@ class TrainingPanel(Panel):
         if workspace is None:
             set_text(self.readiness, "Open a project to train on its labels.")
             self.plot.set_data((), ())
-            for widget in (self.progress, self.state, self.result_card, self.runs_title, self.runs, self.log):
+            for widget in (
+                self.limit,
+                self.progress,
+                self.state,
+                self.result_card,
+                self.runs_title,
+                self.runs,
+                self.log,
+            ):
                 widget.hide()
             return
         view = workspace.finetuning.state
@@ -181,11 +215,13 @@ class TrainingPanel(Panel):
         running = workspace.finetuning.running
         if running:
             self.readiness.hide()
+            self.limit.hide()
             self.train_button.setEnabled(True)
         else:
-            ready = workspace.finetuning.readiness()
+            ready, info = workspace.finetuning.readiness(), workspace.models.active_info
             set_text(self.readiness, ready.reason, "muted" if ready.ready else "warning")
-            self.train_button.setEnabled(ready.ready)
+            set_text(self.limit, info.limit, "warning" if info.usable else "error")
+            self.train_button.setEnabled(ready.ready and info.usable)
         if (self.train_button.text() == "Stop") != running or not self.train_button.toolTip():
             self.train_button.setText("Stop" if running else "Train")
             set_role(self.train_button, "danger" if running else "primary")
@@ -195,7 +231,8 @@ class TrainingPanel(Panel):
             self.train_button.set_help(
                 stop if running else "Learn from everything decided so far; you can go on labelling"
             )
-        self.time.setEnabled(not running)
+        for choice in (self.time, self.recipes):
+            choice.setEnabled(not running)
 
     def _show_run(self, view: RunView) -> None:
         self.plot.set_data(view.losses, view.validations, view.parent_miou)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QSlider, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSlider, QWidget
 
 from segstudio.gui import icons, theme
+from segstudio.gui.panels.common import ElidedLabel
 
 if TYPE_CHECKING:
     from segstudio.gui.actions import Actions
@@ -31,28 +32,6 @@ def radius_to_slider(radius: float) -> int:
     """The slider position of a brush radius."""
     inside = min(max(radius, _MIN_RADIUS), _MAX_RADIUS)
     return round(_STEPS * math.log(inside / _MIN_RADIUS) / math.log(_MAX_RADIUS / _MIN_RADIUS))
-
-
-class ElidedLabel(QLabel):
-    """A label that shortens its text in the middle where it does not fit."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._full = ""
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-
-    def set_full_text(self, text: str) -> None:
-        """Show a text, with all of it as tooltip."""
-        self._full = text
-        self.setToolTip(text)
-        self._elide()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._elide()
-
-    def _elide(self) -> None:
-        self.setText(self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, max(0, self.width() - 4)))
 
 
 class ViewBar(QWidget):

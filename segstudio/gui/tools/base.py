@@ -54,6 +54,7 @@ class ToolContext:
         pick: Reports a class to make active.
         message: Shows one sentence to the user.
         finished: Reports that a gesture was committed.
+        propose_in: Asks the network for a proposal inside a box.
     """
 
     viewport: Viewport
@@ -64,6 +65,7 @@ class ToolContext:
     pick: Callable[[int], None] = field(default=lambda _class_id: None)
     message: Callable[[str], None] = field(default=lambda _text: None)
     finished: Callable[[], None] = field(default=lambda: None)
+    propose_in: Callable[[Rect], None] = field(default=lambda _box: None)
 
     def contains(self, pointer: Pointer) -> bool:
         """True where the pointer is on a pixel of the image."""

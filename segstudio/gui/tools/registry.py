@@ -6,6 +6,7 @@ from typing import Final
 
 from segstudio.gui.tools.accept import AcceptTool
 from segstudio.gui.tools.base import Tool
+from segstudio.gui.tools.box import BoxTool
 from segstudio.gui.tools.brush import BrushTool, EraserTool
 from segstudio.gui.tools.fill import FillTool
 from segstudio.gui.tools.picker import PickerTool
@@ -17,6 +18,7 @@ TOOLS: Final[tuple[type[Tool], ...]] = (
     PolygonTool,
     FillTool,
     PickerTool,
+    BoxTool,
     AcceptTool,
 )
 

@@ -44,7 +44,7 @@ LAYOUTS: Final[Mapping[LayoutName, Layout]] = {
 class ResNetTrunk(nn.Module):
     """A ResNet at output stride 8, 16 or 32: (N, 3, H, W) to (N, 2048 / thin, H / stride, W / stride), rounded up.
 
-    `multi_grid` multiplies the dilations of layer4's blocks (DeepLab v3, section 4.1); `frozen` fixes all batch
+    `multi_grid` multiplies the dilations of layer4's blocks (DeepLab v3, section 3.2.1); `frozen` fixes all batch
     normalisation. Widths are divided by `thin`.
 
     Attributes:

@@ -17,6 +17,12 @@ def bilinear_filter(size: int) -> torch.Tensor:
     return torch.outer(taps, taps)
 
 
+def bilinear_deconv(x: torch.Tensor, size: int, *, stride: int) -> torch.Tensor:
+    """`x` (N, C, h, w) upsampled to (N, C, (h - 1) * stride + size, ...) in its own precision, with no weight kept."""
+    kernel = bilinear_filter(size).to(x.device)
+    return _by_channel(x, kernel.expand(x.shape[1], 1, size, size), stride)
+
+
 class BilinearDeconv(nn.Module):
     """Upsamples each channel by itself; the weight (C, C, k, k) is dense as published, and never learns.
 
@@ -37,12 +43,17 @@ class BilinearDeconv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, (h - 1) * stride + k, (w - 1) * stride + k) in the precision of `x`."""
-        channels = self.weight.shape[0]
-        with full_precision(x.device):
-            if self.mixes_channels:
+        if self.mixes_channels:
+            with full_precision(x.device):
                 return F.conv_transpose2d(x, self.weight.to(x.dtype), stride=self.stride)
-            diagonal = self.weight.diagonal(dim1=0, dim2=1).permute(2, 0, 1).unsqueeze(1)
-            return F.conv_transpose2d(x, diagonal.to(x.dtype), stride=self.stride, groups=channels)
+        diagonal = self.weight.diagonal(dim1=0, dim2=1).permute(2, 0, 1).unsqueeze(1)
+        return _by_channel(x, diagonal, self.stride)
+
+
+def _by_channel(x: torch.Tensor, kernels: torch.Tensor, stride: int) -> torch.Tensor:
+    """A transposed convolution of each channel by its own kernel of `kernels` (C, 1, k, k)."""
+    with full_precision(x.device):
+        return F.conv_transpose2d(x, kernels.to(x.dtype), stride=stride, groups=x.shape[1])
 
 
 def _look_at_weight(module: nn.Module, _keys: object) -> None:

@@ -1,7 +1,7 @@
 """FCN-32s, -16s, -8s and -8s at once (Long, Shelhamer, Darrell, CVPR 2015) on VGG-16, as in the authors' release.
 
-conv1_1 pads by 100, all five pools round up, each crop has the release's fixed offset, upsampling is fixed bilinear
-deconvolution, and dropout drops single elements.
+The image gets 100 px of zeros on each side, all five pools round up, each crop has the release's fixed offset,
+upsampling is fixed bilinear deconvolution, and dropout drops single elements.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from torch import nn
 from segstudio.core.errors import ModelError
 from segstudio.nets.backbones.upsampling import BilinearDeconv
 from segstudio.nets.backbones.vgg16 import Vgg16Net, thinned
-from segstudio.nets.base import parameter_group, trainable
 from segstudio.nets.blocks import ConvReLU
+from segstudio.nets.families.fcn_border import padded_pools
+from segstudio.nets.groups import caffe_groups
+from segstudio.nets.registry_names import FCN_STAGES, OptionValue
+from segstudio.nets.stages import take_former_stage
 
-_FIRST_PAD: Final = 100
-# (offset of the crop) of the last upsampling, by its factor.
+# Where the last upsampling is cropped, by its factor. With these offsets a coarse cell lies at the same pixels in all
+# three networks, so that one can go on where another ended.
 _LAST_CROPS: Final = {32: 19, 16: 27, 8: 31}
 _POOL4_CROP: Final = 5
 _POOL3_CROP: Final = 9
@@ -42,8 +45,7 @@ VARIANTS: Final[Mapping[str, _Variant]] = {
     # The release trains all skips together and scales their inputs instead of learning in stages.
     "8s-atonce": _Variant(8, 0.01, 0.0001),
 }
-STAGE_BEFORE: Final[Mapping[str, str]] = {"16s": "32s", "8s": "16s"}
-"""Which variant each one is initialised from in the paper's staged training."""
+_NEW_SCORER: Final[Mapping[str, str]] = {"16s": "score_pool4", "8s": "score_pool3"}
 
 
 class FCN(Vgg16Net):
@@ -51,8 +53,8 @@ class FCN(Vgg16Net):
 
     family: ClassVar[str] = "fcn"
     multiple = 32
-    # Receptive field 404 px: 202 on each side, and two cells of 32 px that bilinear upsampling reaches.
-    margin = 288
+    # Receptive field 404 px: 202 on each side, and up to 44 px by which the upsamplings of FCN-8s spread a cell.
+    margin = 256
     head_prefixes = ("score_", "upscore")
 
     def __init__(self, *, classes: int, variant: str = "8s", thin: int = 1) -> None:
@@ -61,7 +63,7 @@ class FCN(Vgg16Net):
         super().__init__(classes=classes, profile="CAFFE-FCN", options={"variant": variant, "thin": thin})
         self.variant = variant
         how = self._how = VARIANTS[variant]
-        self.add_convolutions(thin=thin, first_padding=_FIRST_PAD)
+        self.add_convolutions(thin=thin)
         deep = thinned(4096, thin)
         self.fc6 = ConvReLU(thinned(512, thin), deep, 7)
         self.fc7 = ConvReLU(deep, deep, 1)
@@ -81,21 +83,15 @@ class FCN(Vgg16Net):
             self.upscore8 = BilinearDeconv(classes, 16, stride=8)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.dropout = nn.Dropout(0.5)
-        self.pixel_bytes = 1500
-        for scorer in self._scorers():
-            nn.init.zeros_(scorer.weight)
-            assert scorer.bias is not None
-            nn.init.zeros_(scorer.bias)
-
-    def _scorers(self) -> list[nn.Conv2d]:
-        return [m for name, m in self.named_children() if name.startswith("score_") and isinstance(m, nn.Conv2d)]
+        self.pixel_bytes = 800
+        for name, parameter in self.named_parameters():
+            if name.startswith("score_"):
+                nn.init.zeros_(parameter)
 
     def _features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        pools = []
-        for number in range(1, 6):
-            x = self.pool(self.block(x, number))
-            pools.append(x)
-        return self.dropout(self.fc7(self.dropout(self.fc6(x)))), pools[3], pools[2]
+        pool3, pool4 = padded_pools(self, x)
+        x = self.pool(self.block(pool4, 5))
+        return self.dropout(self.fc7(self.dropout(self.fc6(x)))), pool4, pool3
 
     def native(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (N, C, H, W) float32."""
@@ -112,12 +108,34 @@ class FCN(Vgg16Net):
         y = y + _cropped(self.score_pool3(_scaled(pool3, how.pool3_scale)), _POOL3_CROP, y.shape[-2:]).float()
         return _cropped(self.upscore8(y), _LAST_CROPS[8], size)
 
+    def load_stage(self, state: Mapping[str, torch.Tensor], options: Mapping[str, OptionValue]) -> None:
+        """Goes on from the variant before (`FCN_STAGES`), a network of as many classes.
+
+        `state` and `options` are those of its checkpoint. The new skip's scorer is set to zero, so that the first
+        answer is the coarse one. The paper then trains all layers with a learning rate 100 times smaller than the
+        stage before (section 4.2).
+
+        Raises:
+            ModelError: `state` is of another variant or class count, or this variant is not trained in stages.
+        """
+        former, given = FCN_STAGES.get(self.variant), options.get("variant")
+        if former is None:
+            raise ModelError(
+                f"FCN-{self.variant} does not go on from another network.",
+                f"Train it in one go, or choose one of {', '.join(FCN_STAGES)}.",
+            )
+        if given != former:
+            raise ModelError(
+                f"FCN-{self.variant} goes on from FCN-{former}, not from FCN-{given}.", f"Choose an FCN-{former}."
+            )
+        scorer = _NEW_SCORER[self.variant]
+        take_former_stage(self, state, former=f"FCN-{former}", new=(f"{scorer}.", "upscore"))
+        for parameter in self.get_submodule(scorer).parameters():
+            nn.init.zeros_(parameter)
+
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """Weights; biases at twice the rate without decay; the fixed deconvolutions in neither."""
-        return [
-            parameter_group("weights", trainable(self, bias=False), lr, weight_decay),
-            parameter_group("biases", trainable(self, bias=True), lr, 0.0, scale=2.0),
-        ]
+        return caffe_groups(self, lr, weight_decay)
 
 
 def _scaled(x: torch.Tensor, factor: float) -> torch.Tensor:

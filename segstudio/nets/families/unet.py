@@ -15,20 +15,22 @@ from torch import nn
 from segstudio.core.errors import ModelError
 from segstudio.nets.base import SegmentationNet
 from segstudio.nets.losses import masked_cross_entropy, masked_dice
+from segstudio.nets.registry_names import OptionValue
 
 _MAX_WIDTH = 256
 
 
 class DoubleConv(nn.Module):
-    """Twice a 3 x 3 convolution, batch normalisation and ReLU."""
+    """Twice a 3 x 3 convolution, batch normalisation and ReLU, with `between` channels after the first."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, between: int | None = None) -> None:
         super().__init__()
+        between = between or outputs
         self.double_conv = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            nn.Conv2d(inputs, between, 3, padding=1, bias=False),
+            nn.BatchNorm2d(between),
             nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.Conv2d(between, outputs, 3, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
         )
@@ -53,12 +55,19 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Doubles the size, joins the skip connection, then convolves twice."""
+    """Doubles the size by an up-convolution or bilinearly, joins the skip connection, then convolves twice.
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    `inputs` counts both parts after joining. An up-convolution halves the channels it is given; bilinear upsampling
+    keeps them, so that half as many must come from below.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bilinear: bool) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose2d(inputs, inputs // 2, 2, stride=2)
-        self.conv = DoubleConv(inputs, outputs)
+        if bilinear:
+            self.up: nn.Module = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        else:
+            self.up = nn.ConvTranspose2d(inputs, inputs // 2, 2, stride=2)
+        self.conv = DoubleConv(inputs, outputs, inputs // 2 if bilinear else None)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """(N, outputs, H, W) at the size of `skip`."""
@@ -71,7 +80,11 @@ class Up(nn.Module):
 
 
 class UNet(SegmentationNet):
-    """U-Net with `width` channels at full resolution, doubling at each of four levels."""
+    """U-Net with `width` channels at full resolution, doubling at each of four levels.
+
+    With `bilinear`, upsampling is bilinear (corner pixels meet) instead of learnt, and the levels below and beside it
+    have half the channels.
+    """
 
     family: ClassVar[str] = "unet"
     multiple = 16
@@ -81,24 +94,25 @@ class UNet(SegmentationNet):
     minimum = 32
     head_prefixes = ("outc.",)
 
-    def __init__(self, *, classes: int, width: int = 64, channels: int = 3) -> None:
+    def __init__(self, *, classes: int, width: int = 64, channels: int = 3, bilinear: bool = False) -> None:
         if not isinstance(width, int) or not 1 <= width <= _MAX_WIDTH:
             raise ModelError(f"A U-Net's width must be 1 to {_MAX_WIDTH}, not {width}.", "Correct the card.")
         if channels not in (1, 3):
             raise ModelError(f"A U-Net takes 1 or 3 channels, not {channels}.", "Correct the card.")
-        options = {"width": width, "channels": channels}
+        options: dict[str, OptionValue] = {"width": width, "channels": channels, "bilinear": bilinear}
         super().__init__(classes=classes, profile="UNIT" if channels == 3 else "GRAY01", options=options)
         self.inc = DoubleConv(channels, width)
         self.down1 = Down(width, width * 2)
         self.down2 = Down(width * 2, width * 4)
         self.down3 = Down(width * 4, width * 8)
-        self.down4 = Down(width * 8, width * 16)
-        self.up1 = Up(width * 16, width * 8)
-        self.up2 = Up(width * 8, width * 4)
-        self.up3 = Up(width * 4, width * 2)
-        self.up4 = Up(width * 2, width)
+        share = 2 if bilinear else 1
+        self.down4 = Down(width * 8, width * 16 // share)
+        self.up1 = Up(width * 16, width * 8 // share, bilinear=bilinear)
+        self.up2 = Up(width * 8, width * 4 // share, bilinear=bilinear)
+        self.up3 = Up(width * 4, width * 2 // share, bilinear=bilinear)
+        self.up4 = Up(width * 2, width, bilinear=bilinear)
         self.outc = nn.ModuleDict({"conv": nn.Conv2d(width, classes, 1)})
-        self.pixel_bytes = 36 * width + 80
+        self.pixel_bytes = 28 * width + 150
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from segstudio.core.segmentmap import SegmentMap
 from segstudio.nets.card import ModelCard
 from segstudio.project.runs import RunRecord
 from segstudio.refine.params import CrfParams
+from segstudio.services.checkpoints import ImportedCard
 from segstudio.services.finetuning import Readiness, RunView
 from segstudio.services.jobboard import JobRecord
 from segstudio.services.models import CardInfo
+from segstudio.services.speeds import Speed
 
 CALLS = list[tuple[Any, ...]]
 
@@ -55,6 +58,10 @@ class FakePredicting:
     busy: bool = False
     auto: bool = True
     device: str = "auto"
+    box: Any = None
+
+    def learn_devices(self) -> None:
+        """Nothing to learn."""
 
     def set_auto(self, *, enabled: bool) -> None:
         self.calls.append(("set_auto", enabled))
@@ -76,6 +83,44 @@ class FakePredicting:
     def devices(self) -> list[tuple[str, str]]:
         listed = [("auto", "Automatic"), ("cpu", "Some processor")]
         return listed if self.device in dict(listed) else [*listed, (self.device, self.device)]
+
+
+@dataclass
+class FakeSpeeds:
+    calls: CALLS
+    measuring: str | None = None
+    figures: dict[str, Speed] = field(default_factory=dict)
+    refuse: str = ""
+    on_error: Any = None
+
+    def known(self, card: ModelCard) -> Speed | None:
+        return self.figures.get(card.id)
+
+    def measure(self, card: ModelCard, *, on_error: Any) -> None:
+        self.calls.append(("measure", card.id))
+        if self.refuse:
+            raise UserError(self.refuse)
+        self.measuring, self.on_error = card.id, on_error
+
+    def cancel(self) -> None:
+        self.calls.append(("cancel_measuring",))
+        self.measuring = None
+
+
+@dataclass
+class FakeCheckpoints:
+    calls: CALLS
+    busy: bool = False
+    patterns: tuple[str, ...] = ("*.pth", "*.pt")
+    on_done: Callable[[ImportedCard], None] = field(default=lambda _imported: None)
+    on_error: Any = None
+
+    def import_file(self, file: Path, *, on_done: Any, on_error: Any) -> None:
+        self.calls.append(("import_file", file))
+        self.busy, self.on_done, self.on_error = True, on_done, on_error
+
+    def cancel(self) -> None:
+        self.calls.append(("cancel_importing",))
 
 
 @dataclass
@@ -121,8 +166,8 @@ class FakeFinetuning:
     def runs(self) -> list[RunRecord]:
         return self.past
 
-    def start(self, *, minutes: float | None = None) -> None:
-        self.calls.append(("start", minutes))
+    def start(self, *, minutes: float | None = None, recipe: str = "few-images") -> None:
+        self.calls.append(("start", minutes, recipe))
 
     def stop(self) -> None:
         self.calls.append(("stop",))
@@ -212,10 +257,14 @@ def cards() -> list[CardInfo]:
         merit="62.2 mean IoU on PASCAL VOC 2012 test", path=Path("/cards/fcn8s.toml"),
     )  # fmt: skip
     return [
-        CardInfo(trained, usable=True, knows_classes=True, note="Trained on your classes, mean IoU 0.81."),
         CardInfo(
-            fcn, usable=True, knows_classes=False,
+            trained, usable=True, knows_classes=True, section="Your runs",
+            note="Trained on your classes, mean IoU 0.81.",
+        ),
+        CardInfo(
+            fcn, usable=True, knows_classes=False, section="FCN",
             note="Not trained yet: its proposals are random until you train it.",
+            needs="about 1.0 GiB to propose, 2.5 GiB to train", download="528 MB, once",
         ),
     ]  # fmt: skip
 
@@ -254,6 +303,8 @@ class FakeWorkspace:
         known = cards()
         self.models = FakeModels(self.calls, known, known[0].card)
         self.predicting = FakePredicting(self.calls)
+        self.speeds = FakeSpeeds(self.calls)
+        self.checkpoints = FakeCheckpoints(self.calls)
         self.refining = FakeRefining(self.calls)
         self.finetuning = FakeFinetuning(self.calls)
         self.jobs = FakeJobs(self.calls)

@@ -7,6 +7,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from segstudio.core.events import Change
+from segstudio.core.prediction import NO_OPINION
 from segstudio.gui.panels.proposal import ProposalPanel, summarize
 
 
@@ -35,6 +36,20 @@ def test_summary_counts_undecided_pixels_by_class_and_confidence(fakes):
 def test_summary_of_a_decided_image_is_empty(fakes):
     summary = summarize(fakes.prediction(), np.ones((60, 80), bool))
     assert summary.open_pixels == 0 and summary.classes == () and summary.confidence == 0
+
+
+def test_pixels_without_an_opinion_are_not_counted(panel, workspace, fakes):
+    proposal = fakes.prediction()
+    proposal.labels[:, 40:], proposal.confidence[:, 40:] = NO_OPINION, 0
+    workspace.current.prediction = proposal
+    workspace.current.map.decided[:30, :] = True
+    workspace.emit(Change.PROPOSAL)
+    assert (panel.summary.pixels, panel.summary.open_pixels) == (2400, 1200)
+    assert [(c.class_id, c.pixels) for c in panel.summary.classes] == [(1, 1200)]
+    assert panel.detail.text().startswith("1,200 of 2,400 proposed pixels undecided")
+    workspace.current.map.decided[:, :40] = True
+    workspace.emit(Change.PROPOSAL)
+    assert panel.headline.text() == "Every proposed pixel is decided"
 
 
 def test_buttons_accept_and_reject(qtbot, panel, workspace):

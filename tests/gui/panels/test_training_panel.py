@@ -12,6 +12,7 @@ from segstudio.core.events import Change
 from segstudio.core.jobs import JobState
 from segstudio.core.runs import RunResult
 from segstudio.gui.panels.training import TrainingPanel, result_text, run_text
+from segstudio.training.config import RECIPES
 
 ACCEPTED = RunResult(
     best_miou=0.83, parent_miou=0.71, accepted=True, reason="It beats the old model.", steps=10, seconds=5.0,
@@ -42,7 +43,31 @@ def run_ends(workspace, result):
 def test_train_starts_a_run_of_the_time_chosen(qtbot, panel, workspace, index, minutes):
     panel.time.setCurrentIndex(index)
     qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
-    assert workspace.calls == [("start", minutes)]
+    assert workspace.calls == [("start", minutes, "few-images")]
+
+
+def test_the_recipe_chosen_says_what_it_does_and_is_what_is_started(qtbot, panel, workspace):
+    before = panel.recipe_does.text()
+    panel.recipes.setCurrentIndex(panel.recipes.findData("published"))
+    assert "paper" in panel.recipe_does.text() != before
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    assert workspace.calls == [("start", 5.0, "published")]
+
+
+def test_every_recipe_of_the_trainer_can_be_chosen(panel):
+    assert tuple(panel.recipes.itemData(i) for i in range(panel.recipes.count())) == RECIPES
+
+
+@pytest.mark.parametrize(("usable", "role"), [(True, "warning"), (False, "error")])
+def test_what_does_not_fit_is_said_before_training_starts(panel, workspace, usable, role):
+    info = workspace.models.known[0]
+    workspace.models.known[0] = replace(info, usable=usable, fits=False, limit="Needs about 9.0 GiB to train.")
+    workspace.emit(Change.SETTINGS)
+    assert panel.limit.text() == "Needs about 9.0 GiB to train." and panel.limit.property("role") == role
+    assert panel.train_button.isEnabled() is usable
+    workspace.finetuning.state.state = JobState.RUNNING
+    workspace.emit(Change.RUNS)
+    assert not panel.limit.isVisible() and panel.train_button.isEnabled() and not panel.recipes.isEnabled()
 
 
 def test_not_ready_says_why_and_disables_the_button(panel, workspace):

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from PySide6.QtGui import QGuiApplication
 from pytestqt.qtbot import QtBot
 
 from segstudio.core.errors import Cancelled, UserError
@@ -67,6 +68,22 @@ def test_a_later_message_without_an_action_has_no_button(bar: MessageBar) -> Non
     bar.show_message("info", "Two.")
     assert bar._button.isHidden()
     assert [row[1] for row in bar.history] == ["One.", "Two."]
+
+
+def test_what_went_wrong_can_be_copied_as_it_is(bar: MessageBar) -> None:
+    bar.show_message("info", "Done.")
+    assert bar._copy.isHidden()
+    bar.show_message("error", "The weights are missing.", "Fetch https://example.org/a/b.pth by hand.")
+    assert not bar._copy.isHidden()
+    bar._copy.click()
+    assert QGuiApplication.clipboard().text() == bar.text
+
+
+def test_a_long_sentence_stays_until_it_can_be_read(bar: MessageBar) -> None:
+    bar.show_message("info", "Done.")
+    assert bar._timer.interval() == 6000
+    bar.show_message("info", "word " * 60)
+    assert bar._timer.interval() > 15_000
 
 
 def test_information_leaves_by_itself_and_errors_stay(bar: MessageBar) -> None:

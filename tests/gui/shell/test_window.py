@@ -13,10 +13,13 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QSlider, QWidget
 from pytestqt.qtbot import QtBot
 
+from segstudio.core.catalog import IGNORE
+from segstudio.core.geometry import Rect
 from segstudio.core.items import Status
-from segstudio.core.prediction import Prediction
+from segstudio.core.prediction import NO_OPINION, Prediction
 from segstudio.core.settings import Settings
 from segstudio.gui import commands
+from segstudio.gui.dialogs.models import ModelsDialog
 from segstudio.gui.dialogs.new_project import NewProjectDialog
 from segstudio.gui.main_window import MainWindow
 from segstudio.gui.thumbnails import SIZE_PX
@@ -253,21 +256,115 @@ def test_the_message_bar_floats_inside_the_canvas(opened: MainWindow, qtbot: QtB
     assert opened.messages._text.height() >= opened.messages._text.heightForWidth(opened.messages._text.width())
 
 
-def test_the_training_key_takes_the_time_that_the_panel_shows(
+def test_a_long_address_in_a_message_does_not_widen_the_bar(opened: MainWindow, qtbot: QtBot) -> None:
+    opened.messages.show_message("error", "The weights are missing.", "Fetch https://example.org/" + "x" * 300)
+    qtbot.wait(10)
+    assert opened.messages.width() <= opened.workbench.canvas.width() - 32
+    text = opened.messages._text
+    assert text.document().size().width() <= text.width()
+    assert text.height() >= text.heightForWidth(text.width())
+
+
+def test_a_box_drawn_on_the_canvas_gets_labels_inside_it_and_nowhere_else(
+    opened: MainWindow, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, canvas = opened.workbench_workspace, opened.workbench.canvas
+    assert workspace is not None
+    assert workspace.current is not None
+    waiting: list[Rect | None] = []
+    monkeypatch.setattr(canvas, "set_waiting_box", waiting.append)
+    _focus(opened, qtbot)
+    qtbot.keyClick(canvas, Qt.Key.Key_W)
+    assert canvas.tool is opened.workbench.tools["box"]
+    ends = [QPointF(*canvas.viewport.to_view(x, y)).toPoint() for x, y in ((10.5, 5.5), (29.5, 20.5))]
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=ends[0])
+    qtbot.mouseMove(canvas, ends[1])
+    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=ends[1])
+    qtbot.waitUntil(lambda: workspace.current is not None and workspace.current.prediction is not None)
+    labels = workspace.current.prediction.labels
+    expected = np.zeros((48, 64), np.bool_)
+    expected[5:21, 10:30] = True
+    assert np.array_equal(labels != NO_OPINION, expected)
+    assert Rect(5, 10, 16, 20) in waiting
+    assert waiting[-1] is None
+    opened.workbench._show_pixel(40, 30)
+    assert opened.status.pixel.text().endswith("undecided")
+
+
+@pytest.mark.parametrize(("painted", "sent"), [(1, 1), (IGNORE, None)])
+def test_a_box_is_drawn_around_an_object_of_the_class_in_hand(
+    opened: MainWindow, monkeypatch: pytest.MonkeyPatch, painted: int, sent: int | None
+) -> None:
+    workspace = opened.workbench_workspace
+    assert workspace is not None
+    asked: list[tuple[Rect, int | None]] = []
+    monkeypatch.setattr(workspace.predicting, "predict_box", lambda box, class_id: asked.append((box, class_id)))
+    opened.workbench.canvas.set_active_class(painted)
+    opened.workbench.canvas.box_drawn.emit(Rect(1, 2, 8, 9))
+    assert asked == [(Rect(1, 2, 8, 9), sent)]
+
+
+def test_a_checkpoint_becomes_a_model_that_can_be_used(opened: MainWindow, qtbot: QtBot, tmp_path: Path) -> None:
+    from segstudio.nets.checkpoint import save_checkpoint
+    from segstudio.nets.registry import create_model
+
+    net = create_model("unet-small", classes=2, width=4)
+    net.class_names = ("background", "object")
+    save_checkpoint(net, tmp_path / "my net.pt")
+    workspace = opened.workbench_workspace
+    assert workspace is not None
+    dialog = ModelsDialog(workspace, opened)
+    dialog.show()
+    dialog.import_file(tmp_path / "my net.pt")
+    qtbot.waitUntil(lambda: dialog.list.chosen_id == "my-net")
+    assert dialog.error.text() == ""
+    assert "with 2 classes: background, object" in dialog.detail.outcome.text.text()
+    dialog.use()
+    assert workspace.models.active_info.knows_classes
+    assert workspace.models.active_info.section == "Imported"
+    dialog.close()
+
+
+def test_the_speed_of_a_network_is_measured_by_the_engine(
+    opened: MainWindow, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segstudio.engine import measure
+
+    monkeypatch.setattr(measure, "_SIZE", (24, 32))
+    workspace = opened.workbench_workspace
+    assert workspace is not None
+    dialog = ModelsDialog(workspace, opened)
+    dialog.show()
+    dialog.measure()
+    words = "500 × 375 image on"
+    qtbot.waitUntil(lambda: words in dialog.detail.speed.value.text(), timeout=30_000)
+    dialog.close()
+
+
+def test_a_model_that_cannot_run_here_says_so_instead_of_training(
+    opened: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segstudio.services.fitting.total_memory", lambda: 100 << 20)
+    opened.actions_table["train"].trigger()
+    assert opened.messages.text.startswith("U-Net, small cannot run here. Needs about 0.5 GiB")
+
+
+def test_the_training_key_takes_the_time_and_the_recipe_that_the_panel_shows(
     opened: MainWindow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = opened.workbench_workspace
     assert workspace is not None
-    asked: list[float | None] = []
+    asked: list[tuple[float | None, str]] = []
     monkeypatch.setattr(
         workspace.finetuning, "readiness", lambda: Readiness(ready=True, reason="", train_images=1, validation_images=1)
     )
-    monkeypatch.setattr(workspace.finetuning, "start", lambda *, minutes: asked.append(minutes))
-    time = opened.workbench.side.training.time
-    for title in ("1 minute", "Until stopped"):
-        time.setCurrentText(title)
+    monkeypatch.setattr(workspace.finetuning, "start", lambda *, minutes, recipe: asked.append((minutes, recipe)))
+    panel = opened.workbench.side.training
+    for title, recipe in (("1 minute", "few-images"), ("Until stopped", "published")):
+        panel.time.setCurrentText(title)
+        panel.recipes.setCurrentIndex(panel.recipes.findData(recipe))
         opened.actions_table["train"].trigger()
-    assert asked == [1.0, None]
+    assert asked == [(1.0, "few-images"), (None, "published")]
 
 
 def test_the_refinement_key_takes_the_numbers_that_the_panel_shows(

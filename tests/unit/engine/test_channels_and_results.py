@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from segstudio.core.jobs import Progress
+from segstudio.core.memory import total_memory
 from segstudio.engine.channels import channels_by_name, channels_by_order
 from segstudio.engine.protocol import PredictSpec, Progressed, RefineSpec, Reply
 from segstudio.engine.results import proposal_from, result_bytes, stored_probabilities
-from segstudio.engine.system import death_sentence, process_memory, total_memory
+from segstudio.engine.system import death_sentence, process_memory
 from segstudio.refine.params import CrfParams
 
 

@@ -54,6 +54,7 @@ def test_card_survives_saving_and_loading(tmp_path: Path) -> None:
         'id = "a"\nfamily = "unet"\npreprocessing = "UNIT"\ntrained = "yes"',
         'id = "a"\nfamily = "unet"\npreprocessing = "UNIT"\n[weights]\nurl = "https://a.b/c.pt"',
         'id = "a"\nfamily = "unet"\npreprocessing = "UNIT"\n[weights]\nfile = "a"\ntorchvision = "b"',
+        'id = "a"\nfamily = "unet"\npreprocessing = "UNIT"\nsource_sha256 = "abc"',
         "[[[",
     ],
 )

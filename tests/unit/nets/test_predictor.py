@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from segstudio.core.errors import Cancelled, ModelError
+from segstudio.imaging.tiling import Tile
 from segstudio.nets import predictor as module
 from segstudio.nets.base import SegmentationNet
+from segstudio.nets.fast.arithmetic import Arithmetic
 from segstudio.nets.predictor import Predictor, predict, stored_factor
 from segstudio.nets.registry import create_model
 
@@ -19,7 +21,7 @@ def net() -> SegmentationNet:
 
 @pytest.fixture
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "fast_dtype", lambda _device: None)
+    monkeypatch.setattr(module, "arithmetic_for", lambda _device: Arithmetic())
 
 
 def _image(height: int, width: int) -> np.ndarray:
@@ -84,24 +86,24 @@ def test_cancel_between_tiles_stops(net: SegmentationNet) -> None:
 def test_running_out_of_memory_halves_the_tiles(net: SegmentationNet, monkeypatch: pytest.MonkeyPatch) -> None:
     image = _image(600, 600)
     ready = Predictor(net, device="cpu")
-    expected, one_tile = ready.probabilities(image), ready._tile
+    expected, one_tile = ready.probabilities(image), ready._scorer._logits
 
-    def scarce(pixels: np.ndarray) -> torch.Tensor:
-        if pixels.shape[0] * pixels.shape[1] > 400 * 400:
+    def scarce(pixels: np.ndarray, tile: Tile) -> torch.Tensor:
+        if tile.padded.area > 400 * 400:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return one_tile(pixels)
+        return one_tile(pixels, tile)
 
-    monkeypatch.setattr(ready, "_tile", scarce)
+    monkeypatch.setattr(ready._scorer, "_logits", scarce)
     assert np.abs(ready.probabilities(image) - expected).max() < 1e-4
 
 
 def test_memory_that_never_suffices_is_one_sentence(net: SegmentationNet, monkeypatch: pytest.MonkeyPatch) -> None:
     ready = Predictor(net, device="cpu")
 
-    def never(_pixels: np.ndarray) -> torch.Tensor:
+    def never(_image: np.ndarray, _tile: Tile) -> torch.Tensor:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(ready, "_tile", never)
+    monkeypatch.setattr(ready._scorer, "_logits", never)
     with pytest.raises(ModelError, match="memory of cpu does not suffice"):
         ready.probabilities(_image(300, 300))
 
@@ -109,10 +111,10 @@ def test_memory_that_never_suffices_is_one_sentence(net: SegmentationNet, monkey
 def test_other_errors_are_not_taken_for_lack_of_memory(net: SegmentationNet, monkeypatch: pytest.MonkeyPatch) -> None:
     ready = Predictor(net, device="cpu")
 
-    def broken(_pixels: np.ndarray) -> torch.Tensor:
+    def broken(_image: np.ndarray, _tile: Tile) -> torch.Tensor:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(ready, "_tile", broken)
+    monkeypatch.setattr(ready._scorer, "_logits", broken)
     with pytest.raises(RuntimeError, match="shapes differ"):
         ready.probabilities(_image(30, 30))
 

@@ -13,9 +13,11 @@ import pytest
 
 from segstudio.core.catalog import Catalog
 from segstudio.core.events import Signal
+from segstudio.core.geometry import Rect
 from segstudio.core.settings import Settings
 from segstudio.engine.base import EngineStatus, JobHandle, Listener
-from segstudio.engine.protocol import Finished, PredictionArrays, Started
+from segstudio.engine.devices import DeviceInfo
+from segstudio.engine.protocol import DevicesSpec, Finished, PredictionArrays, Started
 from segstudio.services.opening import new_project
 from segstudio.services.tasks import QueueDispatcher
 from segstudio.services.workspace import Workspace
@@ -30,11 +32,15 @@ class StandInEngine:
     predictions: list[Any] = field(default_factory=list)
     trainings: list[tuple[Any, Listener]] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
+    questions: list[tuple[Any, Listener]] = field(default_factory=list)
+    devices: tuple[DeviceInfo, ...] = ()
     hold: bool = False
     held: list[Callable[[], None]] = field(default_factory=list)
 
     def predict(self, spec: Any, image: Any, listener: Listener, *, interactive: bool = True) -> JobHandle:
         self.predictions.append(spec)
+        if spec.box is not None:
+            image = image[Rect(*spec.box).slices]
         labels = np.where(image[..., 0] > 127, 1, 0).astype(np.uint8)
         scores = np.stack([1.0 - labels, labels.astype(float)]).astype(np.float16)
 
@@ -60,7 +66,11 @@ class StandInEngine:
         return JobHandle(2000, self.cancelled.append)
 
     def ask(self, question: Any, listener: Listener) -> JobHandle:
-        listener(Finished(()))
+        """Answers which devices there are; other questions wait for the test."""
+        if isinstance(question, DevicesSpec):
+            listener(Finished(self.devices))
+        else:
+            self.questions.append((question, listener))
         return JobHandle(3000, self.cancelled.append)
 
     def warm_up(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from segstudio.core.catalog import IGNORE, Catalog, LabelClass
 from segstudio.core.items import ImageItem
-from segstudio.core.prediction import Prediction
+from segstudio.core.prediction import NO_OPINION, Prediction
 from segstudio.core.segmentmap import SegmentMap
 from segstudio.services.annotating import Annotator
 
@@ -159,6 +159,34 @@ def test_accept_under_the_brush_takes_only_what_is_under_it() -> None:
     assert gesture.accept(_block(), 18, 0) == 2 * 5
     gesture.commit()
     assert (annotator.map.ids[18:, :5] == 2).all()
+
+
+def _box_proposal() -> tuple[np.ndarray, np.ndarray]:
+    """Labels with an opinion in one block only, and where that is."""
+    inside = np.zeros((20, 30), bool)
+    inside[4:9, 6:16] = True
+    return np.where(inside, 1, NO_OPINION), inside
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_pixels_without_an_opinion_are_never_accepted(overwrite: bool) -> None:
+    annotator, _ = _annotator()
+    labels, inside = _box_proposal()
+    annotator.set_prediction(_proposal(labels))
+    gesture = annotator.begin("Accept")
+    assert gesture.accept(_block(20, 30), 0, 0, overwrite=overwrite) == inside.sum()
+    gesture.commit()
+    assert (annotator.map.decided == inside).all()
+    assert annotator.accept_all() == 0
+
+
+def test_completing_takes_what_a_box_proposes_and_background_around_it() -> None:
+    annotator, _ = _annotator()
+    labels, inside = _box_proposal()
+    annotator.set_prediction(_proposal(labels))
+    assert annotator.complete() == (inside.sum(), (~inside).sum())
+    assert annotator.map.decided.all()
+    assert (annotator.map.ids == np.where(inside, 1, 0)).all()
 
 
 def test_reject_drops_the_proposal_and_keeps_the_map() -> None:

@@ -19,7 +19,7 @@ from segstudio.core.segmentmap import Segment, SegmentMap
 from segstudio.engine.protocol import Failed, Finished, Trained, WasCancelled
 from segstudio.nets.card import find_card, save_card
 from segstudio.project.project import Project
-from segstudio.services.manifests import freeze, teaching_labels
+from segstudio.services.manifests import freeze, teaching_instances, teaching_labels
 from segstudio.services.messages import Message
 from segstudio.services.tasks import QueueDispatcher
 from segstudio.services.workspace import Workspace
@@ -221,6 +221,126 @@ def test_only_a_model_that_knows_the_classes_is_a_parent_to_beat(
     second = Manifest.load(Path(workspace.engine.trainings[-1][0].folder))  # type: ignore[attr-defined]
     assert second.parent_card == folder / "card.toml"
     assert second.model_card == folder / "card.toml"
+
+
+def _published_config(workspace: Workspace) -> dict[str, object]:
+    folder = Path(workspace.engine.trainings[-1][0].folder)  # type: ignore[attr-defined]
+    config: dict[str, object] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return config
+
+
+def test_the_published_recipe_brings_its_number_of_steps(workspace: Workspace, dispatcher: QueueDispatcher) -> None:
+    _label(workspace, 0)
+    workspace.models.use("fcn32s")
+    trainings = workspace.engine.trainings  # type: ignore[attr-defined]
+
+    workspace.finetuning.start(recipe="published")
+
+    assert dispatcher.run_until(lambda: bool(trainings), timeout=20)
+    config = _published_config(workspace)
+    assert (config["recipe"], config["steps"], config["learning_rate"]) == ("published", 100_000, 1e-10)
+    assert workspace.finetuning.state.total_steps == 100_000
+
+
+def test_a_persons_own_end_comes_before_the_recipes(workspace: Workspace, dispatcher: QueueDispatcher) -> None:
+    _label(workspace, 0)
+    workspace.models.use("fcn32s")
+    trainings = workspace.engine.trainings  # type: ignore[attr-defined]
+
+    workspace.finetuning.start(minutes=2.0, recipe="published")
+
+    assert dispatcher.run_until(lambda: bool(trainings), timeout=20)
+    config = _published_config(workspace)
+    assert (config["minutes"], config["steps"]) == (2.0, None)
+
+
+def test_an_unknown_recipe_starts_nothing(workspace: Workspace) -> None:
+    _label(workspace, 0)
+    with pytest.raises(UserError, match="recipe 'secret'"):
+        workspace.finetuning.start(steps=1, recipe="secret")
+    assert workspace.project.runs() == []
+
+
+def _finished_fcn32s(workspace: Workspace, dispatcher: QueueDispatcher, classes: tuple[str, ...]) -> Path:
+    """The card of a run of FCN-32s on these classes."""
+    workspace.models.use("fcn32s")
+    _start(workspace, dispatcher)
+    run = workspace.project.runs()[-1]
+    made = replace(find_card("fcn32s"), id=f"fcn32s-run-{run.id}", trained=True, classes=classes, run=str(run.id))
+    path = run.folder / "card.toml"
+    save_card(made, path)
+    result = replace(_result(workspace, accepted=False, card=None), card=path)
+    _tell(workspace, dispatcher, Finished(result))
+    return path
+
+
+def test_fcn16s_goes_on_from_the_projects_own_fcn32s(workspace: Workspace, dispatcher: QueueDispatcher) -> None:
+    _label(workspace, 0)
+    former = _finished_fcn32s(workspace, dispatcher, ("background", "cell"))
+    trainings = workspace.engine.trainings  # type: ignore[attr-defined]
+    workspace.models.use("fcn16s")
+    _start(workspace, dispatcher)
+
+    assert Manifest.load(Path(trainings[-1][0].folder)).start_card == former
+    _tell(workspace, dispatcher, WasCancelled())
+    workspace.models.use("fcn8s")
+    _start(workspace, dispatcher)
+    assert Manifest.load(Path(trainings[-1][0].folder)).start_card is None
+
+
+def test_a_stage_with_other_classes_is_not_gone_on_from(workspace: Workspace, dispatcher: QueueDispatcher) -> None:
+    _label(workspace, 0)
+    _finished_fcn32s(workspace, dispatcher, ("background", "nucleus"))
+    workspace.models.use("fcn16s")
+    _start(workspace, dispatcher)
+    folder = Path(workspace.engine.trainings[-1][0].folder)  # type: ignore[attr-defined]
+    assert Manifest.load(folder).start_card is None
+
+
+def _label_two_cells(workspace: Workspace) -> SegmentMap:
+    """Two instances that touch and a crowd, in an image of the training split."""
+    segment_map = SegmentMap.empty(40, 60)
+    segment_map.ids[:] = 0
+    segment_map.ids[10:20, 10:20] = 256
+    segment_map.ids[10:20, 20:30] = 257
+    segment_map.ids[30:, 30:] = 258
+    segment_map.segments = {i: Segment(i, 1, crowd=i == 258) for i in (256, 257, 258)}
+    segment_map.decided[:20] = True
+    segment_map.decided[12] = False
+    item = workspace.images[0]
+    workspace.project.set_image_info(item.id, width=60, height=40)
+    workspace.project.save_map(item.id, segment_map)
+    workspace.refresh_item(item.id)
+    return segment_map
+
+
+def test_instances_are_frozen_where_the_recipe_weighs_borders(
+    workspace: Workspace, dispatcher: QueueDispatcher
+) -> None:
+    segment_map = _label_two_cells(workspace)
+    trainings = workspace.engine.trainings  # type: ignore[attr-defined]
+    workspace.models.use("unet-original")
+    workspace.finetuning.start(steps=3, recipe="published")
+    assert dispatcher.run_until(lambda: bool(trainings), timeout=20)
+
+    [item] = Manifest.load(Path(trainings[-1][0].folder)).items
+    assert item.instances is not None
+    expected = np.where(segment_map.decided, segment_map.instance_ids(), 0)
+    assert (cv2.imread(str(item.instances), cv2.IMREAD_UNCHANGED) == expected).all()
+
+
+def test_instances_are_left_out_where_nothing_needs_them(workspace: Workspace, dispatcher: QueueDispatcher) -> None:
+    _label_two_cells(workspace)
+    _start(workspace, dispatcher)
+    folder = Path(workspace.engine.trainings[-1][0].folder)  # type: ignore[attr-defined]
+    assert Manifest.load(folder).items[0].instances is None
+    assert not list(folder.rglob("*instances*"))
+
+
+def test_a_crowd_is_no_instance(workspace: Workspace) -> None:
+    segment_map = _label_two_cells(workspace)
+    channels = teaching_labels(segment_map, workspace.catalog, Status.REVIEWED)
+    assert set(np.unique(teaching_instances(segment_map, channels))) == {0, 256, 257}
 
 
 # -- following a run -----------------------------------------------------------------------------------------------

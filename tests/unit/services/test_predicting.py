@@ -11,9 +11,12 @@ import pytest
 from segstudio.core.catalog import Catalog
 from segstudio.core.errors import UserError
 from segstudio.core.events import Change
+from segstudio.core.geometry import Rect
 from segstudio.core.items import Status
-from segstudio.core.jobs import ErrorKind, ErrorReport, JobState
-from segstudio.engine.protocol import Failed, Finished, PredictionArrays, WasCancelled
+from segstudio.core.jobs import ErrorKind, ErrorReport, JobState, Progress
+from segstudio.core.prediction import NO_OPINION
+from segstudio.engine.devices import DeviceInfo
+from segstudio.engine.protocol import Failed, Finished, PredictionArrays, Progressed, WasCancelled
 from segstudio.nets.card import find_card, save_card
 from segstudio.services.messages import Message
 from segstudio.services.tasks import QueueDispatcher
@@ -323,3 +326,118 @@ def test_proposals_of_another_network_are_forgotten_when_the_model_changes(
     shown.predicting.model_changed()
     assert list((shown.project.path / "cache" / "proposals").iterdir()) == []
     assert shown.predicting.cached(shown.images[0].id) is None
+
+
+BOX = Rect(10, 20, 12, 20)
+
+
+def _in_box() -> Any:
+    inside = np.zeros((40, 60), bool)
+    inside[BOX.slices] = True
+    return inside
+
+
+def test_a_box_is_asked_for_with_the_class_it_is_drawn_around(shown: Workspace) -> None:
+    shown.predicting.predict_box(BOX, 1)
+    assert shown.predicting.box == BOX
+    spec = shown.engine.predictions[-1]  # type: ignore[attr-defined]
+    assert (spec.box, spec.box_class) == ((10, 20, 12, 20), 1)
+    shown.predicting.predict_current()
+    spec = shown.engine.predictions[-1]  # type: ignore[attr-defined]
+    assert (spec.box, spec.box_class) == (None, None)
+    assert shown.predicting.box is None
+
+
+def test_a_box_alone_proposes_nothing_around_it(shown: Workspace, dispatcher: QueueDispatcher) -> None:
+    shown.predicting.predict_box(BOX)
+    assert dispatcher.run_until(lambda: _proposed(shown), timeout=20)
+    assert shown.current is not None
+    assert shown.current.prediction is not None
+    assert np.array_equal(shown.current.prediction.labels != NO_OPINION, _in_box())
+    assert shown.current.accept_all() == BOX.area
+    assert np.array_equal(shown.current.map.decided, _in_box())
+    assert shown.predicting.box is None
+    assert [(r.state, r.title) for r in shown.jobs.records] == [
+        (JobState.DONE, "Proposing in a box of image1.png"),
+    ]
+
+
+def test_a_box_leaves_the_proposal_around_it_as_it_was(
+    shown: Workspace, dispatcher: QueueDispatcher, listeners: list[Any]
+) -> None:
+    shown.predicting.predict_current()
+    listeners[0](Finished(_arrays(0)))
+    assert dispatcher.run_until(lambda: _proposed(shown), timeout=20)
+    shown.predicting.predict_box(BOX)
+    listeners[1](Finished(_arrays(1, (BOX.height, BOX.width))))
+    assert dispatcher.run_until(lambda: not shown.predicting.busy, timeout=20)
+    assert shown.current is not None
+    assert shown.current.prediction is not None
+    assert np.array_equal(shown.current.prediction.labels == 1, _in_box())
+    assert shown.current.prediction.probabilities is not None
+    assert shown.predicting.cached(shown.images[0].id) is shown.current.prediction
+
+
+def test_a_box_is_cut_at_the_edge_and_one_outside_asks_for_nothing(shown: Workspace) -> None:
+    shown.predicting.predict_box(Rect(-5, 50, 20, 40))
+    assert shown.engine.predictions[-1].box == (0, 50, 15, 10)  # type: ignore[attr-defined]
+    shown.predicting.predict_box(Rect(50, 70, 5, 5))
+    assert len(shown.engine.predictions) == 1  # type: ignore[attr-defined]
+
+
+def test_a_box_of_an_image_left_meanwhile_is_forgotten(
+    shown: Workspace, dispatcher: QueueDispatcher, listeners: list[Any]
+) -> None:
+    first = shown.images[0].id
+    shown.predicting.predict_box(BOX)
+    shown.next_image()
+    assert dispatcher.run_until(lambda: _shows(shown, "image2.png"), timeout=20)
+    listeners[0](Finished(_arrays(1, (BOX.height, BOX.width))))
+    assert dispatcher.run_until(lambda: not shown.predicting.busy, timeout=20)
+    assert shown.predicting.cached(first) is None
+    assert not _proposed(shown)
+
+
+def test_a_network_that_cannot_run_here_says_so_instead(shown: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segstudio.services.fitting.total_memory", lambda: 100 << 20)
+    said = _heard(shown)
+    shown.predicting.predict_current()
+    shown.predicting.predict_box(BOX)
+    shown.predicting.predict_all()
+    shown.predicting.set_auto(enabled=True)
+    assert shown.engine.predictions == []  # type: ignore[attr-defined]
+    assert [(m.level, m.text) for m in said] == [("error", "U-Net, small cannot run here.")] * 3
+    assert said[0].hint.startswith("Needs about 0.5 GiB; this computer has 0.1 GiB.")
+
+
+def test_how_much_of_the_weights_has_arrived_is_on_the_job_list(
+    shown: Workspace, dispatcher: QueueDispatcher, listeners: list[Any]
+) -> None:
+    shown.predicting.predict_current()
+    listeners[0](Progressed(Progress(0.43, "Downloading FCN-8s")))
+    assert dispatcher.run_until(lambda: shown.jobs.running[-1].fraction == 0.43, timeout=20)
+    assert shown.jobs.running[-1].text == "Downloading FCN-8s"
+
+
+def test_progress_among_many_images_is_a_part_of_the_whole(
+    shown: Workspace, dispatcher: QueueDispatcher, listeners: list[Any]
+) -> None:
+    shown.predicting.predict_all()
+    assert dispatcher.run_until(lambda: len(listeners) == 1, timeout=20)
+    listeners[0](Progressed(Progress(0.5, "Downloading FCN-8s")))
+    assert dispatcher.run_until(lambda: shown.jobs.running[-1].fraction == 0.125, timeout=20)
+    assert shown.jobs.running[-1].text == "0 of 4 · Downloading FCN-8s"
+
+
+def test_the_device_in_use_is_known_once_the_engine_was_asked(shown: Workspace, dispatcher: QueueDispatcher) -> None:
+    gpu = DeviceInfo("cuda:0", "A graphics card", "cuda", 8 << 30)
+    cpu = DeviceInfo("cpu", "A processor", "cpu", None)
+    assert shown.predicting.device_info is None
+    shown.engine.devices = (gpu, cpu)  # type: ignore[attr-defined]
+    shown.predicting.learn_devices()
+    assert dispatcher.run_until(lambda: shown.predicting.device_info is not None, timeout=20)
+    found = {}
+    for wanted in ("auto", "cuda", "cuda:0", "cpu", "mps"):
+        shown.predicting.use_device_once(wanted)
+        found[wanted] = shown.predicting.device_info
+    assert found == {"auto": gpu, "cuda": gpu, "cuda:0": gpu, "cpu": cpu, "mps": None}

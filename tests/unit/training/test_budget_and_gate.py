@@ -20,12 +20,19 @@ class Clock:
 
 
 def test_poly_is_the_power_of_the_whole_bracket() -> None:
-    assert rate_factor("poly", fraction=0.5, step=99, warmup=10) == pytest.approx(0.5**0.9)
-    assert rate_factor("constant", fraction=0.5, step=99, warmup=10) == 1.0
+    assert rate_factor(TrainConfig(), fraction=0.5, step=99) == pytest.approx(0.5**0.9)
+    assert rate_factor(TrainConfig(schedule="constant"), fraction=0.5, step=99) == 1.0
 
 
 def test_the_first_steps_rise() -> None:
-    assert [rate_factor("constant", fraction=0, step=step, warmup=4) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    config = TrainConfig(schedule="constant", warmup=4)
+    assert [rate_factor(config, fraction=0, step=step) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+
+
+def test_steps_fall_by_gamma_and_begin_anew_where_they_restart() -> None:
+    config = TrainConfig(schedule="step", warmup=0, step_every=2, gamma=0.1, restarts=((5, 3),))
+    rates = [rate_factor(config, fraction=0, step=step) for step in range(9)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 1, 1, 1, 0.1])
 
 
 def test_the_last_validation_belongs_to_the_budget() -> None:

@@ -11,7 +11,8 @@ from segstudio.training.config import AugmentConfig, TrainConfig
 
 
 def test_settings_survive_json_and_the_disk(tmp_path: Path) -> None:
-    config = TrainConfig(model="unet-small", minutes=2.0, seed=5, augment=AugmentConfig(scale=2.0, invert=0.5))
+    augment = AugmentConfig(scale=2.0, invert=0.5, zooms=(0.5, 1.5))
+    config = TrainConfig(model="unet-small", minutes=2.0, seed=5, restarts=((20, 5),), augment=augment)
     config.save(tmp_path)
 
     assert TrainConfig.load(tmp_path) == config
@@ -24,20 +25,28 @@ def test_unknown_settings_of_a_later_version_are_left_aside() -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [{"optimizer": "magic"}, {"batch": 0}, {"crop": 8}, {"batch": "many"}, {"augment": {"scale": 0.5}}, {"steps": 0}],
+    [
+        {"optimizer": "magic"},
+        {"recipe": "secret"},
+        {"reduction": "pages"},
+        {"batch": 0},
+        {"batch": 2, "whole_images": True},
+        {"crop": 8},
+        {"batch": "many"},
+        {"steps": 0},
+        {"step_every": 0},
+        {"restarts": [[5, 0]]},
+        {"restarts": [5]},
+        {"batch_norm_momentum": 2.0},
+        {"border_sigma": 0.0},
+        {"augment": {"scale": 0.5}},
+        {"augment": {"zooms": [0.0, 1.0]}},
+        {"augment": {"elastic": -1.0}},
+    ],
 )
 def test_impossible_settings_are_refused_with_a_sentence(record: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="training setting"):
         TrainConfig.from_json(record)
-
-
-@pytest.mark.parametrize("family", ["unet", "fcn", "deeplabv2"])
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_every_family_has_defaults_that_can_work(family: str, device: str) -> None:
-    config = TrainConfig.for_family(family, device)
-
-    config.validate()
-    assert config.optimizer == ("adamw" if family == "unet" else "sgd")
 
 
 def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:

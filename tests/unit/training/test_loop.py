@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from segstudio.core.errors import UserError
+from segstudio.core.errors import Cancelled, UserError
 from segstudio.core.runs import RunResult, TrainEvent, TrainNote, TrainStarted, TrainStep, TrainValidation
-from segstudio.nets.card import load_card
+from segstudio.nets.card import ModelCard, load_card, save_card
 from segstudio.nets.checkpoint import load_model
 from segstudio.training import optimize
-from segstudio.training.config import TrainConfig
+from segstudio.training.config import AugmentConfig, TrainConfig
 from segstudio.training.loop import run_training
+from segstudio.training.manifest import Manifest
 
 Quick = Callable[..., TrainConfig]
 
@@ -188,7 +190,7 @@ def test_running_out_of_memory_makes_the_step_smaller_and_says_so(
 
     notes = [event.text for event in events if isinstance(event, TrainNote)]
     assert result.steps == 4
-    assert "2 crop(s)" in notes[0]
+    assert "2 crop(s) of 64 pixels at a time" in notes[0]
     assert "1 crop(s)" in notes[1]
 
 
@@ -243,3 +245,55 @@ def test_a_budget_in_minutes_ends_the_run_with_a_score(discs: Any, quick: Quick)
     assert result.steps >= 1
     assert isinstance(events[-1], TrainValidation)
     assert not result.stopped
+
+
+def test_a_staged_network_goes_on_from_the_stage_before_and_says_so(discs: Any, quick: Quick) -> None:
+    cards = {}
+    for variant in ("32s", "16s"):
+        cards[variant] = discs.root / f"fcn{variant}.toml"
+        options = {"variant": variant, "thin": 32}
+        save_card(ModelCard(id=f"fcn{variant}", family="fcn", title=f"FCN-{variant}", options=options), cards[variant])
+    first, _ = run(discs.folder("1", quick(steps=2, optimizer="sgd"), model=cards["32s"]))
+    assert first.card is not None
+    folder = discs.folder("2", quick(steps=1, learning_rate=0.0), model=cards["16s"])
+    replace(Manifest.load(folder), start_card=first.card).save(folder)
+
+    result, events = run(folder)
+
+    started = next(event for event in events if isinstance(event, TrainStarted))
+    assert "goes on from FCN-32s, run 1" in started.note
+    assert result.card is not None
+    former, net = load_model(first.card).state_dict(), load_model(result.card).state_dict()
+    assert all(torch.equal(net[key], former[key]) for key in ("conv1_1.weight", "fc7.weight", "score_fr.weight"))
+
+
+def test_the_original_unet_learns_with_context_and_weighted_borders(discs: Any, quick: Quick) -> None:
+    card = discs.root / "original.toml"
+    save_card(ModelCard(id="original", family="unet-original", options={"width": 2}), card)
+
+    config = quick(steps=3, batch=1, border_weight=10.0, augment=AugmentConfig(elastic=4.0))
+    result, events = run(discs.folder("1", config, model=card))
+
+    assert result.steps == 3
+    assert all(np.isfinite(losses(events)))
+    assert result.card is not None
+    assert load_model(result.card).family == "unet-original"
+
+
+def test_a_download_is_told_once_and_stopping_it_ends_the_run(
+    discs: Any, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_load(
+        *_args: object, progress: Callable[[float], None], cancelled: Callable[[], bool], **_: object
+    ) -> None:
+        progress(0.1)
+        progress(0.2)
+        assert cancelled()
+        raise Cancelled
+
+    monkeypatch.setattr("segstudio.training.loop.load_model", slow_load)
+    result, events = run(discs.folder("1", quick()), cancelled=lambda: True)
+
+    notes = [event.text for event in events if isinstance(event, TrainNote) and "downloaded" in event.text]
+    assert len(notes) == 1
+    assert (result.stopped, result.steps, result.card) == (True, 0, None)

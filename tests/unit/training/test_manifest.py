@@ -33,6 +33,29 @@ def test_a_manifest_reads_back_as_it_was_written(folder: Path, manifest: Manifes
     assert Manifest.load(folder).validation == ()
 
 
+def test_instances_and_the_stage_before_read_back_too(folder: Path, manifest: Manifest) -> None:
+    path = folder / "masks" / "a-instances.png"
+    path.write_bytes(b"x")
+    item = replace(manifest.items[0], instances=path)
+    full = replace(manifest, items=(item,), start_card=Path("/fcn32s.toml"))
+    full.save(folder)
+
+    assert Manifest.load(folder) == full
+    path.unlink()
+    with pytest.raises(UserError, match=r"a-instances\.png is missing"):
+        Manifest.load(folder)
+
+
+def test_a_manifest_of_version_0_1_still_reads(folder: Path, manifest: Manifest) -> None:
+    manifest.save(folder)
+    path = folder / "manifest.json"
+    record = json.loads(path.read_text())
+    del record["start_card"], record["items"][0]["instances"]
+    path.write_text(json.dumps(record))
+
+    assert Manifest.load(folder) == manifest
+
+
 def test_a_moved_run_folder_still_finds_its_masks(folder: Path, manifest: Manifest) -> None:
     manifest.save(folder)
     moved = folder.rename(folder.with_name("elsewhere"))

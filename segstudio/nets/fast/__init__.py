@@ -1,0 +1,1 @@
+"""The fast forward pass: batch normalisation folded, activations fused, weights packed, in the device's best format."""
