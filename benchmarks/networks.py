@@ -45,7 +45,7 @@ from segstudio.nets.families import fcn
 from segstudio.nets.fast.arithmetic import Arithmetic, arithmetic_for, candidates
 from segstudio.nets.predictor import Predictor
 from segstudio.nets.registry import create_model
-from segstudio.training.config import TrainConfig
+from segstudio.training.recipes import for_card
 
 SIZE = (375, 500)
 LARGE = (1024, 2048)
@@ -267,7 +267,7 @@ def predict_once(name: str) -> None:
 def train_once(name: str) -> None:
     """What two training steps take: weights, gradients, the optimiser's state, averaged weights, activations."""
     card, before = find_card(name), peak_mib()
-    config = TrainConfig.for_card(card.family, card.options, "cpu")
+    config = for_card(card.family, card.options, "cpu")
     net = create_model(name).train()
     average = [parameter.detach().clone() for parameter in net.parameters()]
     groups = net.parameter_groups(1e-6, 0.0)

@@ -20,7 +20,7 @@ from segstudio.imaging.tiling import Tile, plan_tiles
 from segstudio.nets.base import SegmentationNet
 from segstudio.nets.box_net import BoxNet
 from segstudio.nets.box_scoring import score_box
-from segstudio.nets.devices import free_memory, is_out_of_memory, release_memory, resolve_device
+from segstudio.nets.devices import free_memory, is_out_of_memory, release_memory, resolve_device, trim_heap
 from segstudio.nets.fast.arithmetic import Arithmetic, arithmetic_for
 from segstudio.nets.fast.fuse import twin
 from segstudio.nets.scoring import Ask, Image, members_of, scorer_for
@@ -29,8 +29,12 @@ Report = Callable[[float], None]
 _Sink = Callable[[Rect, torch.Tensor], None]
 
 _STORED_BYTES: Final = 64 << 20
-# On a CPU a larger working set is not faster, and the window, the project and a trainer live beside it.
-_CPU_WORK_BYTES: Final = 3 << 29
+# On a CPU a larger working set is not faster, and the window, the project and a trainer live beside it: weights and
+# working memory together, and the least that is left for work.
+_CPU_BYTES: Final = 9 << 27
+_LEAST_WORK_BYTES: Final = 1 << 29
+# Transformed and packed weights take more than twice their room.
+_LARGE_BYTES: Final = 3 << 28
 _FREE_SHARE: Final = 0.5
 _HALF_SHARE: Final = 0.6
 # Logits, their resized copy and probabilities: three float32 for each class.
@@ -73,11 +77,15 @@ class Predictor:
     ) -> None:
         self.device = resolve_device(device)
         self.arithmetic = arithmetic_for(self.device) if arithmetic is None else arithmetic
-        fast = twin(net, self.arithmetic.make, release=consume)
+        large = self.device.type == "cpu" and _bytes_of(net) > _LARGE_BYTES
+        make = self.arithmetic.lean.make if large else self.arithmetic.make
+        fast = twin(net, make, release=consume)
         # Packed weights exist on the CPU only, and cannot be moved, not even to where they are.
         self.net = fast if self.device.type == "cpu" else fast.to(self.device)
+        trim_heap()
         self._scorer = scorer_for(self.net, self.device)
         self._pixel_budget = pixel_budget
+        self._held = _bytes_of(self.net)
 
     def probabilities(
         self, image: Image, *, cancelled: Ask | None = None, progress: Report | None = None
@@ -199,9 +207,13 @@ class Predictor:
             return self._pixel_budget
         allowed = int(free_memory(self.device) * _FREE_SHARE)
         if self.device.type == "cpu":
-            allowed = min(allowed, _CPU_WORK_BYTES)
+            allowed = min(allowed, max(_LEAST_WORK_BYTES, _CPU_BYTES - self._held))
         share = 1.0 if self.arithmetic.torch_dtype == torch.float32 else _HALF_SHARE
         return max(1, int(allowed / (self.net.pixel_bytes * share + _OUTPUT_BYTES * self.net.classes)))
+
+
+def _bytes_of(net: SegmentationNet) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*net.parameters(), *net.buffers()))
 
 
 def predict(

@@ -19,7 +19,10 @@ from segstudio.nets.windows import propose_windows
 
 Ask = Callable[[], bool]
 Image = npt.NDArray[np.uint8]
-_BOXES_AT_ONCE: Final = 8
+_BOXES_AT_ONCE: Final = 4
+_MOST_BOXES: Final = 50
+# All boxes' scores are kept until the image is done.
+_SCORE_BYTES: Final = 1 << 29
 
 
 class Scorer(Protocol):
@@ -84,7 +87,8 @@ class WindowScorer:
     def open(self, image: Image, tiles: Sequence[Tile], cancelled: Ask) -> None:
         """Looks once, proposes windows, and scores them."""
         seen = self.look(image)
-        self._boxes = torch.from_numpy(propose_windows(image))
+        affordable = _SCORE_BYTES // (4 * self._net.classes * self._net.side**2)
+        self._boxes = torch.from_numpy(propose_windows(image, min(_MOST_BOXES, affordable)))
         parts = []
         for boxes in self._boxes.split(_BOXES_AT_ONCE):  # type: ignore[no-untyped-call]
             if cancelled():

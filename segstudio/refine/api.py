@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import platform
+import sys
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +18,33 @@ from segstudio.core.jobs import Progress
 from segstudio.refine.energy import checked_image, checked_probabilities
 from segstudio.refine.params import CrfParams
 
+DEFAULT_BACKEND: Final = "native"
 # Named by string: the window process asks which engines exist and must load none of them.
-_BACKENDS = {"pydensecrf": "segstudio.refine.pydensecrf_backend"}
-_LATER = {"native": "The CRF engine “native” is not part of this version; it follows in a later one."}
+_BACKENDS: Final = {
+    "native": "segstudio.refine.native_backend",
+    "torch": "segstudio.refine.torch_backend",
+    "pydensecrf": "segstudio.refine.pydensecrf_backend",
+}
+_HOW_TO_ADD: Final = 'Add it with: pip install "segstudio[pydensecrf]" (it needs a C compiler and Python 3.11 or 3.12).'
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refined:
+    """What a CRF made of a prediction.
+
+    Attributes:
+        probabilities: (C, H, W) float32, summing to 1 at every pixel.
+        live: Channels that were still in play at the end; the automatic mode drops labels nobody has.
+        uniform: Pixels whose input was no distribution (not a number, negative, no mass) and was taken as uniform.
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    live: tuple[int, ...]
+    uniform: int = 0
 
 
 class _Backend(Protocol):
     """What a backend module offers."""
-
-    def unavailable_reason(self) -> str | None: ...
 
     def minimise(
         self,
@@ -30,14 +52,18 @@ class _Backend(Protocol):
         probabilities: npt.NDArray[np.float32],
         params: CrfParams,
         *,
+        exact: bool,
         progress: Callable[[Progress], None],
         cancelled: Callable[[], bool],
-    ) -> npt.NDArray[np.float32]: ...
+    ) -> Refined: ...
 
 
 def available_backends() -> dict[str, str | None]:
-    """Every engine by name: None where it can be used, else the reason with how to add it."""
-    return {name: _load(name).unavailable_reason() for name in _BACKENDS}
+    """Every engine by name, the default first: None where it can be used, else the reason with how to add it.
+
+    Loads nothing: the window asks.
+    """
+    return {"native": _missing("numba"), "torch": _missing("torch"), "pydensecrf": _pydensecrf_reason()}
 
 
 def refine(
@@ -45,7 +71,8 @@ def refine(
     probabilities: npt.NDArray[Any],
     params: CrfParams | None = None,
     *,
-    backend: str = "pydensecrf",
+    backend: str = DEFAULT_BACKEND,
+    exact: bool = False,
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> npt.NDArray[np.float32]:
@@ -56,6 +83,7 @@ def refine(
         probabilities: (C, h, w) floating point of any scale; resampled to the image's size.
         params: The kernels; DeepLab v2's published values if left out.
         backend: The engine, a name of `available_backends`.
+        exact: Keep every label to the end. The automatic mode drops a label once it is below 0.01 at every pixel.
         progress: Told before every iteration.
         cancelled: Asked before every iteration.
 
@@ -63,30 +91,57 @@ def refine(
         UserError: the input, a parameter or the backend cannot be used.
         Cancelled: `cancelled` said so.
     """
+    return refined(
+        image, probabilities, params, backend=backend, exact=exact, progress=progress, cancelled=cancelled
+    ).probabilities
+
+
+def refined(
+    image: npt.NDArray[np.uint8],
+    probabilities: npt.NDArray[Any],
+    params: CrfParams | None = None,
+    *,
+    backend: str = DEFAULT_BACKEND,
+    exact: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Refined:
+    """As `refine`, with what else there is to know."""
     chosen = _usable(backend)
     params = params or CrfParams()
     checked = checked_image(image)
     height, width = checked.shape[:2]
-    params.validate_for(height, width)
+    params.validate()
     start = checked_probabilities(probabilities, height, width)
-    return chosen.minimise(checked, start, params, progress=progress or _ignore_progress, cancelled=cancelled or _never)
+    return chosen.minimise(
+        checked, start, params, exact=exact, progress=progress or _ignore_progress, cancelled=cancelled or _never
+    )
 
 
 def _usable(name: str) -> _Backend:
-    if name in _LATER:
-        raise UserError(_LATER[name], f"Use {' or '.join(_BACKENDS)}.")
-    if name not in _BACKENDS:
-        raise UserError(f"There is no CRF engine named “{name}”.", f"Use {' or '.join(_BACKENDS)}.")
-    backend = _load(name)
-    reason = backend.unavailable_reason()
+    known = available_backends()
+    if name not in known:
+        raise UserError(f"There is no CRF engine named “{name}”.", f"Use {' or '.join(known)}.")
+    reason = known[name]
     if reason is not None:
         message, _, hint = reason.partition(". ")
         raise UserError(f"{message}.", hint)
-    return backend
-
-
-def _load(name: str) -> _Backend:
     return cast("_Backend", importlib.import_module(_BACKENDS[name]))
+
+
+def _missing(library: str) -> str | None:
+    if importlib.util.find_spec(library) is not None:
+        return None
+    return f"{library} is not installed. Install SegStudio again: it belongs to it."
+
+
+def _pydensecrf_reason() -> str | None:
+    if importlib.util.find_spec("pydensecrf") is not None:
+        return None
+    if sys.version_info >= (3, 13):
+        version = platform.python_version()
+        return f"pydensecrf is not installed and cannot be built for Python {version}. {_HOW_TO_ADD}"
+    return f"pydensecrf is not installed. {_HOW_TO_ADD}"
 
 
 def _ignore_progress(progress: Progress) -> None:

@@ -33,10 +33,10 @@ def checked_image(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def checked_probabilities(probabilities: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[np.float32]:
-    """Probabilities (C, height, width) float32, C-contiguous, each pixel a distribution.
+    """Probabilities (C, height, width) float32, C-contiguous.
 
-    Smaller or larger inputs (C, h, w) are resampled bilinearly. A pixel with a value that is not finite or
-    negative, or without any mass, becomes uniform.
+    Smaller or larger ones (C, h, w) are resampled bilinearly. Pixels that are no distribution are an engine's affair
+    (`as_distributions`); before resampling they become uniform, so that they do not spoil their neighbours.
 
     Raises:
         UserError: not three-dimensional, empty, not a number type, or too large for 32-bit indices.
@@ -52,29 +52,33 @@ def checked_probabilities(probabilities: npt.NDArray[Any], height: int, width: i
             f"An image of {width} x {height} pixels with {classes} classes is too large for the CRF.",
             "Refine a smaller image, or use fewer classes.",
         )
-    clean = _normalised(probabilities.astype(np.float32, order="C"))
-    if clean.shape[1:] == (height, width):
-        return clean
+    if probabilities.shape[1:] == (height, width):
+        return np.ascontiguousarray(probabilities, np.float32)
+    clean, _ = as_distributions(probabilities.astype(np.float32, order="C"))
     resized = np.empty((classes, height, width), dtype=np.float32)
     for channel in range(classes):
         cv2.resize(clean[channel], (width, height), dst=resized[channel], interpolation=cv2.INTER_LINEAR)
-    return _normalised(resized)
+    return resized
 
 
-def _normalised(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Divides each pixel by its sum, in place; unusable pixels become uniform."""
+def as_distributions(probabilities: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:
+    """A copy of (C, H, W) in which each pixel sums to 1, and how many pixels could not: these are uniform.
+
+    A pixel cannot with a value that is negative or not finite, or without any mass.
+    """
     total = probabilities.sum(axis=0)
     unusable = ~np.isfinite(total) | (total <= 0) | (probabilities.min(axis=0) < 0)
+    clean = probabilities.copy()
     if unusable.any():
-        probabilities[:, unusable] = 1.0
-        total[unusable] = probabilities.shape[0]
-    probabilities /= total
-    return probabilities
+        clean[:, unusable] = 1.0
+        total[unusable] = clean.shape[0]
+    clean /= total
+    return clean, int(unusable.sum())
 
 
-def unary_energy(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The energies -log P as (C, H*W) float32, C-contiguous and finite; P is clipped at 1e-5, pydensecrf's habit."""
+def unary_energy(probabilities: npt.NDArray[np.float32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    """The energies -log P / T as (C, H W) float32, C-contiguous and finite; P is clipped at 1e-5 as in pydensecrf."""
     energy = np.maximum(probabilities, np.float32(MIN_PROBABILITY))
     np.log(energy, out=energy)
-    np.negative(energy, out=energy)
+    energy *= np.float32(-1.0 / temperature)
     return energy.reshape(probabilities.shape[0], -1)

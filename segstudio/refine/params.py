@@ -8,8 +8,15 @@ from dataclasses import dataclass, fields, replace
 from segstudio.core.errors import UserError
 
 _MAX_ITERATIONS = 100
-_MAX_SCALE = 1e4
-_MAX_WEIGHT = 1e4
+_RANGES = {
+    "bilateral_weight": (0, 1e4),
+    "spatial_weight": (0, 1e4),
+    "bilateral_xy": (0.01, 1e4),
+    "bilateral_rgb": (0.01, 1e4),
+    "spatial_xy": (0.01, 1e4),
+    "temperature": (0.01, 100),
+    "seed_weight": (1, 1e4),
+}
 # Below this share of the image's longer side the positions overflow the 16-bit lattice keys of pydensecrf.
 _KEY_RANGE = 14_000
 
@@ -25,6 +32,8 @@ class CrfParams:
         spatial_weight: Strength of the smoothness kernel.
         spatial_xy: Its reach in pixels.
         iterations: Mean-field updates; 0 returns the clipped input.
+        temperature: Divides the logits of the input (Guo et al. 2017): above 1 the network counts for less.
+        seed_weight: How many pixels one pixel of a stroke counts for, where there are strokes.
     """
 
     bilateral_weight: float = 4.0
@@ -33,6 +42,8 @@ class CrfParams:
     spatial_weight: float = 3.0
     spatial_xy: float = 1.0
     iterations: int = 10
+    temperature: float = 1.0
+    seed_weight: float = 30.0
 
     def validate(self) -> None:
         """Returns if every value can be used.
@@ -40,14 +51,10 @@ class CrfParams:
         Raises:
             UserError: a value is not finite, a scale is not positive, a weight is negative, or too many iterations.
         """
-        for name in ("bilateral_weight", "spatial_weight"):
+        for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
-            if not (math.isfinite(value) and 0 <= value <= _MAX_WEIGHT):
-                raise UserError(f"The CRF's {_words(name)} is {value}.", f"Use a number from 0 to {_MAX_WEIGHT:g}.")
-        for name in ("bilateral_xy", "bilateral_rgb", "spatial_xy"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and 0.01 <= value <= _MAX_SCALE):
-                raise UserError(f"The CRF's {_words(name)} is {value}.", f"Use a number from 0.01 to {_MAX_SCALE:g}.")
+            if not (math.isfinite(value) and low <= value <= high):
+                raise UserError(f"The CRF's {_words(name)} is {value}.", f"Use a number from {low:g} to {high:g}.")
         if not 0 <= self.iterations <= _MAX_ITERATIONS:
             raise UserError(
                 f"The CRF's number of iterations is {self.iterations}.", f"Use a number from 0 to {_MAX_ITERATIONS}."
@@ -142,5 +149,5 @@ def preset(name: str) -> CrfParams:
 
 
 def _words(name: str) -> str:
-    kernel, _, what = name.partition("_")
-    return f"{kernel} {what if what == 'weight' else what + ' reach'}"
+    first, _, what = name.partition("_")
+    return f"{first} {what + ' reach' if what in ('xy', 'rgb') else what}".strip()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import platform
-import sys
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,22 +11,11 @@ import numpy.typing as npt
 
 from segstudio.core.errors import Cancelled, UserError
 from segstudio.core.jobs import Progress
-from segstudio.refine.energy import unary_energy
+from segstudio.refine.api import Refined
+from segstudio.refine.energy import as_distributions, unary_energy
 from segstudio.refine.params import CrfParams
 
-_HOW_TO_ADD = 'Add it with: pip install "segstudio[pydensecrf]" (it needs a C compiler and Python 3.11 or 3.12).'
-
 _HOW_TO_MEND = 'Build it again: pip install --force-reinstall --no-cache-dir "segstudio[pydensecrf]".'
-
-
-def unavailable_reason() -> str | None:
-    """None where pydensecrf is installed, else one sentence with how to add it. Loads nothing: the window asks."""
-    if importlib.util.find_spec("pydensecrf") is not None:
-        return None
-    if sys.version_info >= (3, 13):
-        version = platform.python_version()
-        return f"pydensecrf is not installed and cannot be built for Python {version}. {_HOW_TO_ADD}"
-    return f"pydensecrf is not installed. {_HOW_TO_ADD}"
 
 
 def minimise(
@@ -36,17 +23,21 @@ def minimise(
     probabilities: npt.NDArray[np.float32],
     params: CrfParams,
     *,
+    exact: bool,
     progress: Callable[[Progress], None],
     cancelled: Callable[[], bool],
-) -> npt.NDArray[np.float32]:
-    """The mean-field distribution (C, H, W) float32 of checked input of the same height and width.
+) -> Refined:
+    """The mean-field distribution of checked input of the same height and width; it is always exact.
 
     Raises:
         Cancelled: `cancelled` said so before the first or between two iterations.
-        UserError: pydensecrf is installed but does not load.
+        UserError: pydensecrf is installed but does not load, or a reach is too short for its lattice keys.
     """
+    del exact
     classes, height, width = probabilities.shape
-    crf = _prepared(image, probabilities, params)
+    params.validate_for(height, width)
+    clean, uniform = as_distributions(probabilities)
+    crf = _prepared(image, clean, params)
     if cancelled():
         raise Cancelled
     current, scratch_a, scratch_b = crf.startInference()
@@ -59,7 +50,7 @@ def minimise(
     progress(Progress(1.0, "CRF done"))
     # Copied: the result is a Fortran-ordered view into memory that belongs to the library.
     result: npt.NDArray[np.float32] = np.array(current, dtype=np.float32, order="C", copy=True)
-    return result.reshape(classes, height, width)
+    return Refined(result.reshape(classes, height, width), tuple(range(classes)), uniform)
 
 
 def _library() -> Any:
@@ -74,7 +65,7 @@ def _prepared(image: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.float3
     densecrf = _library()
     classes, height, width = probabilities.shape
     crf = densecrf.DenseCRF2D(width, height, classes)
-    crf.setUnaryEnergy(unary_energy(probabilities))
+    crf.setUnaryEnergy(unary_energy(probabilities, params.temperature))
     if params.spatial_weight > 0:
         crf.addPairwiseGaussian(sxy=float(params.spatial_xy), compat=float(params.spatial_weight))
     if params.bilateral_weight > 0:

@@ -103,11 +103,19 @@ class Stepper:
                 return value
             torch.autograd.backward(loss / self.accumulate)
             total += value
-        if self._config.clip_norm:
-            nn.utils.clip_grad_norm_(self._learning, self._config.clip_norm)
+        self._clip()
         self._optimizer.step()
         self.average.update()
         return total / self.accumulate
+
+    def _clip(self) -> None:
+        """Shortens long gradients; torch's own function multiplies short ones by 1, a pass over all of them."""
+        if not self._config.clip_norm:
+            return
+        gradients = [parameter.grad for parameter in self._learning if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if not norm <= self._config.clip_norm:
+            nn.utils.clip_grads_with_norm_(self._learning, self._config.clip_norm, norm)
 
     def _shrink(self) -> None:
         """Fewer crops at a time, as many for a step; then smaller ones."""

@@ -35,7 +35,8 @@ class EDeconvNet(SegmentationNet):
             self.imagenet = None
         self.deconvnet = DeconvNet(classes=classes, thin=thin)
         self.fcn8s = FCN(classes=classes, variant="8s", thin=thin)
-        self.pixel_bytes = max(member.pixel_bytes for member in self.members)
+        # DeconvNet works on boxes of one size; only what FCN-8s needs grows with the image.
+        self.pixel_bytes = self.fcn8s.pixel_bytes
 
     @property
     def members(self) -> tuple[SegmentationNet, ...]:

@@ -18,7 +18,7 @@ from torch import nn
 from segstudio.core.paths import user_cache_dir
 from segstudio.nets.devices import has_matrix_unit
 from segstudio.nets.fast.conv import Folded, FusedConv, PackedConv, UnfoldedConv, folded, packs, unfolds
-from segstudio.nets.fast.winograd import WinogradConv, winograd_fits, winograd_works
+from segstudio.nets.fast.winograd import DilatedConv, WinogradConv, winograd_fits, winograd_works
 
 _LOG = logging.getLogger(__name__)
 _FILE: Final = "arithmetic.json"
@@ -43,12 +43,18 @@ class Arithmetic:
         """The format as torch names it."""
         return _DTYPES[self.dtype]
 
+    @property
+    def lean(self) -> Arithmetic:
+        """The same with every weight held once, as it is: for a network that alone fills much of the memory."""
+        return Arithmetic(dtype=self.dtype)
+
     def make(self, what: Folded, *, relu: bool) -> FusedConv:
         """A folded convolution, and ReLU where wanted, as one step computed in this way."""
         if self.winograd and winograd_fits(what):
-            return WinogradConv(what, relu=relu, dtype=self.torch_dtype)
+            way = DilatedConv if what.dilation[0] > 1 else WinogradConv
+            return way(what, relu=relu, dtype=self.torch_dtype)
         kind = PackedConv if self.packed else FusedConv
-        if self.packed and self.dtype == "float32" and unfolds(what):
+        if self.dtype == "float32" and unfolds(what):
             kind = UnfoldedConv
         return kind(what, relu=relu, dtype=self.torch_dtype)
 

@@ -78,7 +78,7 @@ class _Fuser:
     def _fused(self, conv: nn.Module, norm: nn.Module | None = None, *, relu: bool) -> nn.Module:
         assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
         assert norm is None or isinstance(norm, nn.BatchNorm2d)
-        made: nn.Module = self._make(folded(conv, norm), relu=relu)
+        made: nn.Module = self._make(folded(conv, norm, release=self._release), relu=relu)
         factor = upsampling_factor(conv)
         if factor > 1:
             made = nn.Sequential(made, nn.PixelShuffle(factor))

@@ -8,19 +8,20 @@ pays on processors without matrix units.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import itertools
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from segstudio.nets.fast.conv import Folded, FusedConv
+from segstudio.nets.fast.conv import Folded, FusedConv, PackedConv
 
 _LOG = logging.getLogger(__name__)
 _BLOCK: Final = 4
@@ -92,6 +93,10 @@ def winograd_fits(what: Folded) -> bool:
     )
 
 
+# Of the outputs computed, the share that has to lie in the image for the method to gain.
+_LEAST_WANTED: Final = 0.6
+
+
 class WinogradConv(FusedConv):
     """A fused 3 x 3 convolution with stride 1 in float32 on the CPU; dilated ones as several interleaved images."""
 
@@ -138,6 +143,35 @@ class WinogradConv(FusedConv):
                 summand is not None, self.relu,
             )  # fmt: skip
             _in_parallel(gather, len(some))
+
+
+class DilatedConv(FusedConv):
+    """A dilated 3 x 3 convolution: by Winograd's method where the image is large enough for it, else through oneDNN.
+
+    With a dilation of 24, each of 24 x 24 interleaved images of a map of 47 x 63 px is 2 x 3 px, of which blocks of
+    4 x 4 would mostly compute what nobody needs.
+    """
+
+    def __init__(self, what: Folded, *, relu: bool, dtype: torch.dtype) -> None:
+        super().__init__(what, relu=relu, dtype=dtype)
+        self._direct = PackedConv(what, relu=relu, dtype=dtype)
+        self._winograd: WinogradConv | None = None
+
+    def prepared(self, weight: torch.Tensor) -> torch.Tensor:
+        """Nothing: the ways that are used hold their own."""
+        return weight.new_empty(0)
+
+    def forward(self, x: torch.Tensor, summand: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, outputs, h, w) float32, channels last."""
+        dilation = self.how.dilation[0]
+        rows, columns = (x.shape[axis] + 2 * self.how.padding[axis - 2] - 2 * dilation for axis in (2, 3))
+        wanted = rows * columns / (len(_starts(rows, dilation)) * len(_starts(columns, dilation)) * _BLOCK**2)
+        if wanted < _LEAST_WANTED:
+            return cast("torch.Tensor", self._direct(x, summand))
+        if self._winograd is None:
+            what = dataclasses.replace(self.how, weight=self._direct.weight, bias=self._direct.bias)
+            self._winograd = WinogradConv(what, relu=self.relu, dtype=self.dtype)
+        return cast("torch.Tensor", self._winograd(x, summand))
 
 
 def _scratch(*sizes: int) -> list[torch.Tensor]:

@@ -5,12 +5,25 @@ Both take a range of block rows, so that several threads share the work; both re
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
 
-from segstudio.imaging.lanes import LANES, add, floor_at_zero, load, mul, splat, store, sub
+from segstudio.imaging.lanes import add, floor_at_zero, load, mul, splat, store, sub, width
+
+_LANES: Final = 16
+_LIKE: Final = width(_LANES)
+
+
+@njit  # type: ignore[untyped-decorator]
+def _load(x: Any, k: int) -> Any:
+    return load(x, k, _LIKE)
+
+
+@njit  # type: ignore[untyped-decorator]
+def _splat(number: int) -> Any:
+    return splat(np.float32(number), _LIKE)
 
 
 @njit  # type: ignore[untyped-decorator]
@@ -27,8 +40,8 @@ def _spread_six(a0: Any, a1: Any, a2: Any, a3: Any, a4: Any, a5: Any, two: Any, 
 def _column(x: Any, k: int, row: int, two: Any, four: Any, five: Any) -> Any:
     """B^T times the six numbers below each other from `k` on."""
     return _spread_six(
-        load(x, k), load(x, k + row), load(x, k + 2 * row), load(x, k + 3 * row), load(x, k + 4 * row),
-        load(x, k + 5 * row), two, four, five,
+        _load(x, k), _load(x, k + row), _load(x, k + 2 * row), _load(x, k + 3 * row), _load(x, k + 4 * row),
+        _load(x, k + 5 * row), two, four, five,
     )  # fmt: skip
 
 
@@ -45,8 +58,8 @@ def _put_six(v: Any, o: int, plane: int, t: Any) -> None:
 @njit  # type: ignore[untyped-decorator]
 def _spread_block(x: Any, k: int, row: int, step: int, v: Any, o: int, plane: int, channels: int) -> None:
     """B^T X B of one 6 x 6 block whose first number lies at `k`, for all channels."""
-    two, four, five = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(5))
-    for c in range(0, channels, LANES):
+    two, four, five = _splat(2), _splat(4), _splat(5)
+    for c in range(0, channels, _LANES):
         w0 = _column(x, k + c, row, two, four, five)
         w1 = _column(x, k + c + step, row, two, four, five)
         w2 = _column(x, k + c + 2 * step, row, two, four, five)
@@ -103,8 +116,8 @@ def _gather_six(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any, two: Any, 
 @njit  # type: ignore[untyped-decorator]
 def _row(m: Any, o: int, plane: int, two: Any, four: Any, eight: Any) -> Any:
     return _gather_six(
-        load(m, o), load(m, o + plane), load(m, o + 2 * plane), load(m, o + 3 * plane), load(m, o + 4 * plane),
-        load(m, o + 5 * plane), two, four, eight,
+        _load(m, o), _load(m, o + plane), _load(m, o + 2 * plane), _load(m, o + 3 * plane), _load(m, o + 4 * plane),
+        _load(m, o + 5 * plane), two, four, eight,
     )  # fmt: skip
 
 
@@ -112,7 +125,7 @@ def _row(m: Any, o: int, plane: int, two: Any, four: Any, eight: Any) -> Any:
 def _put(y: Any, k: int, value: Any, bias: Any, summand: Any, added: bool, relu: bool) -> None:  # noqa: FBT001
     value = add(value, bias)
     if added:
-        value = add(value, load(summand, k))
+        value = add(value, _load(summand, k))
     if relu:
         value = floor_at_zero(value)
     store(y, k, value)
@@ -129,13 +142,13 @@ def gather(
     """
     height, width, channels = shape
     plane = len(tops) * len(lefts) * channels
-    two, four, eight = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(8))
+    two, four, eight = _splat(2), _splat(4), _splat(8)
     down, right = dilation * width * channels, dilation * channels
     for r in range(begin, end):
         rows = min(4, (height - tops[r] + dilation - 1) // dilation)
         for t in range(len(lefts)):
             columns = min(4, (width - lefts[t] + dilation - 1) // dilation)
-            for k in range(0, channels, LANES):
+            for k in range(0, channels, _LANES):
                 o, six = (r * len(lefts) + t) * channels + k, 6 * plane
                 r0 = _row(m, o, plane, two, four, eight)
                 r1 = _row(m, o + six, plane, two, four, eight)
@@ -143,7 +156,7 @@ def gather(
                 r3 = _row(m, o + 3 * six, plane, two, four, eight)
                 r4 = _row(m, o + 4 * six, plane, two, four, eight)
                 r5 = _row(m, o + 5 * six, plane, two, four, eight)
-                b = load(bias, k)
+                b = _load(bias, k)
                 place = (tops[r] * width + lefts[t]) * channels + k
                 c0 = _gather_six(r0[0], r1[0], r2[0], r3[0], r4[0], r5[0], two, four, eight)
                 c1 = _gather_six(r0[1], r1[1], r2[1], r3[1], r4[1], r5[1], two, four, eight)

@@ -13,7 +13,7 @@ from segstudio.nets.fast import arithmetic as module
 from segstudio.nets.fast.arithmetic import Arithmetic, arithmetic_for, candidates
 from segstudio.nets.fast.conv import FusedConv, PackedConv, UnfoldedConv, folded, packs, unfolds
 from segstudio.nets.fast.fuse import FusedBlock, twin
-from segstudio.nets.fast.winograd import WinogradConv, winograd_fits
+from segstudio.nets.fast.winograd import DilatedConv, WinogradConv, winograd_fits
 from segstudio.nets.registry import create_model
 
 CPU = torch.device("cpu")
@@ -122,6 +122,18 @@ def test_winograd_gives_the_direct_convolution(
         summand = torch.randn_like(want) if summed else None
         want = direct(x, summand)
         assert _difference(ours(x, summand), want) < 5e-5
+
+
+@pytest.mark.parametrize(("side", "transformed"), [(36, True), (11, False)])
+def test_a_dilated_convolution_takes_the_way_that_suits_the_size(side: int, *, transformed: bool) -> None:
+    torch.manual_seed(4)
+    conv = nn.Conv2d(64, 64, 3, padding=9, dilation=9)
+    ours = DilatedConv(folded(conv), relu=True, dtype=torch.float32)
+    x = torch.randn(1, 64, side, side)
+    with torch.inference_mode():
+        want = FusedConv(folded(conv), relu=True, dtype=torch.float32)(x, conv(x))
+        assert _difference(ours(x, conv(x)), want) < 5e-5
+    assert any(isinstance(part, WinogradConv) for part in ours.modules()) == transformed
 
 
 @pytest.mark.parametrize(

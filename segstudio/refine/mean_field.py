@@ -1,0 +1,264 @@
+"""Mean-field inference in a fully connected CRF (Kraehenbuehl and Koltun 2011, algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from segstudio.core.errors import Cancelled
+from segstudio.core.jobs import Progress
+from segstudio.imaging.lanes import width
+from segstudio.refine import mean_field_kernels as rows
+from segstudio.refine.lattice import Lattice, normalisers
+from segstudio.refine.team import Team, span
+
+PADDING: Final = np.float32(-1e30)
+# Below this everywhere a label no longer moves any other pixel: the automatic mode drops it.
+PRUNED_BELOW: Final = 1e-2
+_LINE: Final = 64
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """One kernel of the energy.
+
+    Attributes:
+        lattice: Where its features lie.
+        weight: Potts weight: the energy falls by this for each unit of agreeing neighbours.
+        before: (N,) float32, the factor of each pixel before filtering.
+        after: (N,) float32, the factor of each pixel after filtering.
+        compatibility: (M, M) float32 energies of label pairs instead of a Potts weight, symmetric; None for Potts.
+    """
+
+    lattice: Lattice
+    weight: float
+    before: Floats
+    after: Floats
+    compatibility: Floats | None = None
+
+
+def term(
+    lattice: Lattice, compatibility: float | npt.ArrayLike, normalization: str = "symmetric", labels: int = 0
+) -> Term:
+    """A term as pydensecrf makes it of a number (Potts), of one number a label, or of a matrix.
+
+    Arrays are energies as they stand, so a Potts model of weight w is -w times the identity. Matrices are made
+    symmetric.
+    """
+    before, after = normalisers(lattice.mass, normalization)
+    given = np.asarray(compatibility, np.float32)
+    if given.ndim == 0:
+        return Term(lattice, float(given), before, after)
+    matrix = np.diag(given) if given.ndim == 1 else np.float32(0.5) * (given + given.T)
+    assert matrix.shape == (labels, labels), "checked where it came in"
+    return Term(lattice, 0.0, before, after, np.ascontiguousarray(matrix, np.float32))
+
+
+def layout(labels: int) -> tuple[tuple[float, ...], int]:
+    """Lanes, as `like`, and numbers in a row, for so many labels."""
+    if labels <= 16:
+        return width(4 if labels <= 4 else 8 if labels <= 8 else 16), 4 if labels <= 4 else 8 if labels <= 8 else 16
+    if labels <= 24:
+        return width(8), 24
+    return width(16), -(-labels // 16) * 16
+
+
+def aligned(numbers: int) -> Floats:
+    """Flat float32 memory whose rows do not straddle cache lines more than they must."""
+    raw = np.empty(numbers + _LINE // 4, np.float32)
+    skipped = (-raw.ctypes.data % _LINE) // 4
+    return raw[skipped : skipped + numbers]
+
+
+class MeanField:
+    """The state of one inference: rows of live labels for each pixel."""
+
+    def __init__(self, logits: Floats, labels: int, terms: Sequence[Term], team: Team, *, pruned: bool) -> None:
+        """`logits` are flat rows as `layout(labels)` says, and are used up where labels are dropped."""
+        self.count = len(terms[0].before) if terms else len(logits) // layout(labels)[1]
+        self.live = np.arange(labels)
+        self._labels = labels
+        self._pruned = pruned
+        self._terms = list(terms)
+        self._team = team
+        self._like, self._row = layout(labels)
+        self._logits = logits
+        self.q = aligned(self.count * self._row)
+        self._values: list[Floats] = []
+        self._work: Floats | None = None
+        self._messages: Floats | None = None
+        self._potts = [at for at, one in enumerate(self._terms) if one.compatibility is None]
+        self._others = [at for at, one in enumerate(self._terms) if one.compatibility is not None]
+        self._make_room()
+
+    def start(self) -> None:
+        """The distribution without any kernel."""
+        self._softmax(self._logits)
+
+    def step(self) -> None:
+        """One update of every pixel at once."""
+        for at in range(len(self._terms)):
+            self._team.run(self._splat, at)
+        for axis in range(max((len(one.lattice.links) for one in self._terms), default=0)):
+            self._team.run(self._blur, axis)
+        logits = self._logits
+        if self._others:
+            assert self._work is not None
+            assert self._messages is not None
+            np.copyto(self._work, self._logits)
+            for at in self._others:
+                self._team.run(self._slice, at)
+                self._team.run(self._subtract, self._matrix(at))
+            logits = self._work
+        if self._potts:
+            self._update(logits)
+        else:
+            self._softmax(logits)
+
+    def message(self, at: int) -> Floats:
+        """What a kernel says at each pixel, times its Potts weight: flat rows, overwritten by the next call."""
+        if self._messages is None:
+            self._messages = aligned(self.count * self._row)
+        self._team.run(self._splat, at)
+        for axis in range(len(self._terms[at].lattice.links)):
+            self._team.run(self._blur_one, at, axis)
+        self._team.run(self._slice, at)
+        return self._messages
+
+    def result(self, order: npt.NDArray[np.int32]) -> Floats:
+        """The distribution (M, N) float32, pixel `order[i]` being the i-th row's."""
+        planes = np.empty((self._labels, self.count), np.float32)
+        columns = np.full(self._labels, -1)
+        columns[self.live] = np.arange(len(self.live))
+        self._team.run(
+            lambda part, parts: rows.unpack(self.q, self._row, order, columns, planes, *span(self.count, part, parts))
+        )
+        return planes
+
+    # -- the steps, each on a part of the pixels or points ----------------------------------------------------------
+
+    def _splat(self, part: int, parts: int, at: int) -> None:
+        one = self._terms[at]
+        lattice = one.lattice
+        # What is linear in the message is done here, where there is least to multiply.
+        factor = np.float32(lattice.alpha * (one.weight if one.compatibility is None else 1.0))
+        rows.splat_rows(
+            self.q, self._row, lattice.starts, lattice.pixels, lattice.weights, one.before, factor, self._values[at],
+            self._like, *span(lattice.points, part, parts),
+        )  # fmt: skip
+
+    def _blur(self, part: int, parts: int, axis: int) -> None:
+        for at, one in enumerate(self._terms):
+            if axis < len(one.lattice.links):
+                self._blur_one(part, parts, at, axis)
+
+    def _blur_one(self, part: int, parts: int, at: int, axis: int) -> None:
+        links = self._terms[at].lattice.links[axis]
+        rows.blur_chains(self._values[at], self._row, links, self._like, *span(len(links), part, parts))
+
+    def _slice(self, part: int, parts: int, at: int) -> None:
+        one = self._terms[at]
+        rows.slice_rows(
+            one.lattice.ids, one.lattice.shares, one.after, self._values[at], self._row, self._messages, self._like,
+            *span(self.count, part, parts),
+        )  # fmt: skip
+
+    def _subtract(self, part: int, parts: int, matrix: Floats) -> None:
+        rows.subtract_compatible(
+            matrix, self._messages, self._work, self._row, len(self.live), self._like, *span(self.count, part, parts)
+        )
+
+    def _matrix(self, at: int) -> Floats:
+        """The compatibility of the live labels, its rows padded."""
+        compatibility = self._terms[at].compatibility
+        assert compatibility is not None
+        matrix = np.zeros((len(self.live), self._row), np.float32)
+        matrix[:, : len(self.live)] = compatibility[np.ix_(self.live, self.live)]
+        return matrix.reshape(-1)
+
+    def _update(self, logits: Floats) -> None:
+        ids = tuple(self._terms[at].lattice.ids for at in self._potts)
+        shares = tuple(self._terms[at].lattice.shares for at in self._potts)
+        scales = tuple(self._terms[at].after for at in self._potts)
+        values = tuple(self._values[at] for at in self._potts)
+        peaks = np.zeros((self._team.size, self._row), np.float32)
+
+        def work(part: int, parts: int) -> None:
+            rows.update_rows(
+                logits, self.q, self._row, ids, shares, scales, values, peaks[part], self._like,
+                *span(self.count, part, parts),
+            )  # fmt: skip
+
+        self._team.run(work)
+        self._drop(peaks.max(0))
+
+    def _softmax(self, logits: Floats) -> None:
+        peaks = np.zeros((self._team.size, self._row), np.float32)
+
+        def work(part: int, parts: int) -> None:
+            rows.softmax_rows(logits, self.q, self._row, peaks[part], self._like, *span(self.count, part, parts))
+
+        self._team.run(work)
+        self._drop(peaks.max(0))
+
+    # -- labels nobody has any more ---------------------------------------------------------------------------------
+
+    def _drop(self, peaks: Floats) -> None:
+        """Drops labels that are improbable at every pixel, if rows become narrower by it."""
+        if not self._pruned:
+            return
+        kept = np.flatnonzero(peaks[: len(self.live)] >= PRUNED_BELOW)
+        like, row = layout(len(kept))
+        if row >= self._row:
+            return
+        narrowed = []
+        for source, padding in ((self._logits, PADDING), (self.q, np.float32(0.0))):
+            target = aligned(self.count * row)
+            self._team.run(self._narrow, source, kept, padding, target, row)
+            narrowed.append(target)
+        self._logits, self.q = narrowed
+        self.live = self.live[kept]
+        self._like, self._row = like, row
+        self._make_room()
+
+    def _narrow(
+        self, part: int, parts: int, source: Floats, kept: npt.NDArray[np.intp], padding: np.float32, target: Floats,
+        row: int,
+    ) -> None:  # fmt: skip
+        rows.narrow(source, self._row, kept, padding, target, row, *span(self.count, part, parts))
+
+    def _make_room(self) -> None:
+        if self._values:
+            self._values = [
+                values[: one.lattice.points * self._row] for values, one in zip(self._values, self._terms, strict=True)
+            ]
+        else:
+            self._values = [aligned(one.lattice.points * self._row) for one in self._terms]
+        if self._others:
+            self._work = aligned(self.count * self._row)
+            self._messages = aligned(self.count * self._row)
+
+
+def infer(
+    field: MeanField,
+    iterations: int,
+    *,
+    progress: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+) -> None:
+    """Runs the updates.
+
+    Raises:
+        Cancelled: `cancelled` said so before an update.
+    """
+    field.start()
+    for number in range(iterations):
+        if cancelled():
+            raise Cancelled
+        progress(Progress(number / iterations, f"CRF iteration {number + 1} of {iterations}"))
+        field.step()

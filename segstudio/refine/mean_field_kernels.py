@@ -1,0 +1,284 @@
+"""Numba kernels of mean-field inference: rows of padded labels, one for each pixel or lattice point.
+
+A row holds the probabilities of all labels, padded to a whole number of lanes, so that every step is a handful of
+vector operations on contiguous memory. Every sum has one order, which no number of threads changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from segstudio.imaging.lanes import add, exponential, larger, largest, load, logarithm, mul, splat, store, sub, total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def splat_rows(
+    q: Any, row: int, starts: Any, pixels: Any, weights: Any, scale: Any, factor: Any, values: Any, like: Any,
+    begin: int, end: int,
+) -> None:  # fmt: skip
+    """Gathers at lattice points `begin` to `end` what their pixels say, times `factor`.
+
+    Args:
+        q: Flat (N, row) float32.
+        row: Numbers in a row.
+        starts: (points + 1,) int32, where each point's entries start.
+        pixels: (entries,) int32.
+        weights: (entries,) float32.
+        scale: (N,) float32, a factor for each pixel.
+        factor: float32.
+        values: Flat (points, row) float32, filled.
+        like: The lanes.
+        begin: First point.
+        end: Beyond the last one.
+    """
+    lanes = len(like)
+    for v in range(begin, end):
+        for c in range(0, row, lanes):
+            value = splat(np.float32(0.0), like)
+            for e in range(starts[v], starts[v + 1]):
+                p = np.int64(pixels[e])
+                weight = weights[e] * scale[p] * factor
+                value = add(value, mul(splat(weight, like), load(q, p * row + c, like)))
+            store(values, v * row + c, value)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def blur_chains(values: Any, row: int, links: Any, like: Any, begin: int, end: int) -> None:
+    """Adds half of both neighbours along the chains that start in `begin` to `end`, in place.
+
+    Args:
+        values: Flat (points, row) float32.
+        row: Numbers in a row.
+        links: (entries,) int32: chains of points, the last of each as its complement.
+        like: The lanes.
+        begin: An entry; the chain it lies in belongs to the range before, unless it starts there.
+        end: An entry; the chain that starts before it is finished.
+    """
+    lanes = len(like)
+    half = splat(np.float32(0.5), like)
+    first = begin
+    while 0 < first < end and links[first - 1] >= 0:
+        first += 1
+    while first < end:
+        last = first
+        while links[last] >= 0:
+            last += 1
+        for c in range(0, row, lanes):
+            here = np.int64(links[first]) * row + c
+            before = splat(np.float32(0.0), like)
+            value = load(values, here, like)
+            for k in range(first + 1, last):
+                there = np.int64(links[k]) * row + c
+                after = load(values, there, like)
+                store(values, here, add(value, mul(half, add(before, after))))
+                before = value
+                value = after
+                here = there
+            there = np.int64(~links[last]) * row + c
+            after = load(values, there, like)
+            store(values, here, add(value, mul(half, add(before, after))))
+            store(values, there, add(after, mul(half, value)))
+        first = last + 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def update_rows(
+    logits: Any, q: Any, row: int, ids: Any, shares: Any, scales: Any, values: Any, peaks: Any, like: Any,
+    begin: int, end: int,
+) -> None:  # fmt: skip
+    """The new distribution of pixels `begin` to `end`: softmax of `logits` plus every kernel's message.
+
+    Args:
+        logits: Flat (N, row) float32.
+        q: Flat (N, row) float32, filled.
+        row: Numbers in a row.
+        ids: For each kernel (N, d + 1) int32.
+        shares: For each kernel (N, d + 1) float32.
+        scales: For each kernel (N,) float32.
+        values: For each kernel flat (points, row) float32.
+        peaks: (row,) float32, raised to the largest probability of each label.
+        like: The lanes.
+        begin: First pixel.
+        end: Beyond the last one.
+    """
+    lanes = len(like)
+    for p in range(begin, end):
+        best = splat(np.float32(-np.inf), like)
+        for c in range(0, row, lanes):
+            value = load(logits, p * row + c, like)
+            for k in range(len(ids)):
+                corners, parts, scale = ids[k], shares[k], scales[k][p]
+                for r in range(corners.shape[1]):
+                    weight = splat(parts[p, r] * scale, like)
+                    value = add(value, mul(weight, load(values[k], np.int64(corners[p, r]) * row + c, like)))
+            store(q, p * row + c, value)
+            best = larger(value, best)
+        _normalise(q, p * row, row, largest(best), peaks, like)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _normalise(q: Any, at: int, row: int, top: Any, peaks: Any, like: Any) -> None:
+    """Softmax of one row, in place; `top` is its largest number."""
+    lanes = len(like)
+    mass = splat(np.float32(0.0), like)
+    for c in range(0, row, lanes):
+        value = exponential(sub(load(q, at + c, like), splat(top, like)))
+        mass = add(mass, value)
+        store(q, at + c, value)
+    share = splat(np.float32(1.0) / total(mass), like)
+    for c in range(0, row, lanes):
+        value = mul(load(q, at + c, like), share)
+        store(q, at + c, value)
+        store(peaks, c, larger(value, load(peaks, c, like)))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def softmax_rows(logits: Any, q: Any, row: int, peaks: Any, like: Any, begin: int, end: int) -> None:
+    """Softmax of pixels `begin` to `end`; arguments as for `update_rows`."""
+    lanes = len(like)
+    for p in range(begin, end):
+        best = splat(np.float32(-np.inf), like)
+        for c in range(0, row, lanes):
+            value = load(logits, p * row + c, like)
+            store(q, p * row + c, value)
+            best = larger(value, best)
+        _normalise(q, p * row, row, largest(best), peaks, like)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def slice_rows(
+    ids: Any, shares: Any, scale: Any, values: Any, row: int, out: Any, like: Any, begin: int, end: int
+) -> None:
+    """One kernel's message at pixels `begin` to `end`, into `out`, flat (N, row); the rest as for `update_rows`."""
+    lanes = len(like)
+    for p in range(begin, end):
+        for c in range(0, row, lanes):
+            value = splat(np.float32(0.0), like)
+            for r in range(ids.shape[1]):
+                weight = splat(shares[p, r] * scale[p], like)
+                value = add(value, mul(weight, load(values, np.int64(ids[p, r]) * row + c, like)))
+            store(out, p * row + c, value)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def subtract_compatible(
+    matrix: Any, messages: Any, logits: Any, row: int, labels: int, like: Any, begin: int, end: int
+) -> None:
+    """Subtracts from the logits of pixels `begin` to `end` a message times the compatibility (row, row) of labels."""
+    lanes = len(like)
+    for p in range(begin, end):
+        for c in range(0, row, lanes):
+            value = load(logits, p * row + c, like)
+            for other in range(labels):
+                message = splat(messages[p * row + other], like)
+                value = sub(value, mul(message, load(matrix, other * row + c, like)))
+            store(logits, p * row + c, value)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def pack_probabilities(
+    planes: Any, order: Any, least: Any, temperature: Any, logits: Any, row: int, like: Any, begin: int, end: int
+) -> int:
+    """Logits of places `begin` to `end` from probabilities: log max(P, least), times `temperature`; padding is -1e30.
+
+    Args:
+        planes: (labels, N) float32, in raster order.
+        order: (N,) int32, the pixel at each place.
+        least: float32, the smallest probability.
+        temperature: float32 factor of the logits.
+        logits: Flat (N, row) float32, filled.
+        row: Numbers in a row.
+        like: The lanes.
+        begin: First place.
+        end: Beyond the last one.
+
+    Returns:
+        How many pixels were no distribution, and became uniform.
+    """
+    labels, lanes, spoilt = len(planes), len(like), 0
+    for i in range(begin, end):
+        at, p, mass, fine = i * row, order[i], np.float32(0.0), True
+        for c in range(labels):
+            probability = planes[c, p]
+            fine = fine and probability >= 0
+            mass += probability
+            logits[at + c] = probability
+        for c in range(labels, row):
+            logits[at + c] = 1.0
+        if not (fine and 0 < mass < np.inf):
+            spoilt += 1
+            mass = np.float32(1.0)
+            for c in range(labels):
+                logits[at + c] = 1.0
+        floor, part = splat(least, like), splat(np.float32(1.0) / mass, like)
+        for c in range(0, row, lanes):
+            value = logarithm(larger(mul(load(logits, at + c, like), part), floor))
+            store(logits, at + c, mul(value, splat(temperature, like)))
+        for c in range(labels, row):
+            logits[at + c] = -1e30
+    return spoilt
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def pack_energies(planes: Any, order: Any, logits: Any, row: int, begin: int, end: int) -> int:
+    """As `pack_probabilities`, from energies; infinite ones are never taken, and a pixel needs one that is finite."""
+    labels, spoilt = len(planes), 0
+    for i in range(begin, end):
+        at, p, fine, least = i * row, order[i], True, np.float32(np.inf)
+        for c in range(labels):
+            fine = fine and planes[c, p] > -np.inf
+            least = min(least, planes[c, p])
+        if not (fine and least < np.inf):
+            spoilt += 1
+        for c in range(labels):
+            logits[at + c] = max(-planes[c, p], np.float32(-1e30)) if fine and least < np.inf else 0.0
+        for c in range(labels, row):
+            logits[at + c] = -1e30
+    return spoilt
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def unpack(q: Any, row: int, order: Any, columns: Any, planes: Any, begin: int, end: int) -> None:
+    """Puts the live labels of places `begin` to `end` into `planes` (labels, N), in raster order.
+
+    `columns` (labels,) int64 says where in its row each label lies; -1 for a dropped one, whose probability is 0.
+    """
+    for i in range(begin, end):
+        p = order[i]
+        for c in range(len(columns)):
+            planes[c, p] = q[i * row + columns[c]] if columns[c] >= 0 else np.float32(0.0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def narrow(source: Any, row: int, kept: Any, padding: Any, target: Any, new_row: int, begin: int, end: int) -> None:
+    """Copies the columns `kept` of rows `begin` to `end` to rows of another width, the rest being `padding`."""
+    for p in range(begin, end):
+        for c in range(len(kept)):
+            target[p * new_row + c] = source[p * row + kept[c]]
+        for c in range(len(kept), new_row):
+            target[p * new_row + c] = padding
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def image_features(image: Any, order: Any, xy: Any, rgb: Any, features: Any, begin: int, end: int) -> None:
+    """Position and colour of places `begin` to `end`, divided by the kernel's widths: x, y, and red, green, blue.
+
+    Args:
+        image: (H, W, 3) uint8.
+        order: (N,) int32, the pixel at each place, in raster order.
+        xy: (2,) float32, the reach in x and y, px.
+        rgb: (3,) float32, the reach in colour; not positive leaves colour out.
+        features: (N, 2) or (N, 5) float32, filled.
+        begin: First place.
+        end: Beyond the last one.
+    """
+    columns = image.shape[1]
+    for i in range(begin, end):
+        y, x = order[i] // columns, order[i] % columns
+        features[i, 0] = np.float32(x) / xy[0]
+        features[i, 1] = np.float32(y) / xy[1]
+        for k in range(features.shape[1] - 2):
+            features[i, 2 + k] = np.float32(image[y, x, k]) / rgb[k]
