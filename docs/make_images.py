@@ -36,6 +36,11 @@ _MODELS_SIZE = (1000, 680)
 _MODEL = "tv-deeplabv3-resnet50"
 # The upper right coin of the fourth picture of the demo, and the large one below.
 _BOXES = (Rect(14, 56, 60, 60), Rect(80, 12, 66, 68))
+# The picture of the demo whose borders the refinement moves most, where its object is cut in two, and where on the
+# canvas the pointer rests.
+_REFINED = "cell.png"
+_CUT = 0.777
+_AT = (0.66, 0.54)
 
 
 def wait(done: Callable[[], bool], seconds: float) -> bool:
@@ -121,6 +126,39 @@ def draw_box(window: MainWindow, folder: Path) -> None:
     propose(window)
 
 
+def show_refinement(window: MainWindow, folder: Path) -> None:
+    """Refine a proposal, with the line between before and after on it and the reach of the kernels around a place."""
+    workspace, bench = window.workbench_workspace, window.workbench
+    assert workspace is not None
+    assert workspace.current is not None
+    former = workspace.current.item.name
+    go_to(window, _REFINED)
+    propose(window)
+    window.actions_table["refine"].trigger()
+    wait(lambda: not workspace.refining.busy, _STARTUP_S)
+    section = bench.side.show_section("refine")
+    for show in (bench.canvas.set_split, bench.side.show_split):
+        show(_CUT)
+    bench.side.refine.reach_box.setChecked(True)
+    settle()
+    bench.side.verticalScrollBar().setValue(section.y())
+    area = bench.canvas.rect()
+    QTest.mouseMove(bench.canvas, QPoint(round(_AT[0] * area.width()), round(_AT[1] * area.height())))
+    save(window, folder, "refine")
+    QApplication.sendEvent(bench.canvas, QEvent(QEvent.Type.Leave))
+    bench.side.refine.reach_box.setChecked(False)
+    window.actions_table["compare"].trigger()
+    go_to(window, former)
+
+
+def go_to(window: MainWindow, name: str) -> None:
+    """Show an image of the project."""
+    workspace = window.workbench_workspace
+    assert workspace is not None
+    workspace.open_image(next(item.id for item in workspace.images if item.name == name))
+    wait(lambda: workspace.current is not None and workspace.current.item.name == name, _STARTUP_S)
+
+
 def show_models(window: MainWindow, themes: ThemeManager, folder: Path) -> None:
     """Open the model chooser on a card whose speed was measured."""
     workspace = window.workbench_workspace
@@ -154,6 +192,7 @@ def main() -> int:
         propose(window)
         both(window, themes, folder, "main")
         draw_box(window, folder)
+        show_refinement(window, folder)
         show_models(window, themes, folder)
         workspace = window.workbench_workspace
         assert workspace is not None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from segstudio.nets.predictor import predict
     from segstudio.nets.registry import create_model
     from segstudio.refine.api import refine
+    from segstudio.refine.dense_crf import DenseCrf
     from segstudio.refine.params import CrfParams
     from segstudio.services.public import Project
 
@@ -26,6 +27,7 @@ __all__ = [
     "Catalog",
     "ConfusionMatrix",
     "CrfParams",
+    "DenseCrf",
     "LabelClass",
     "Project",
     "SegStudioError",
@@ -42,6 +44,7 @@ _HOMES = {
     "Catalog": "core.catalog",
     "ConfusionMatrix": "core.metrics",
     "CrfParams": "refine.params",
+    "DenseCrf": "refine.dense_crf",
     "LabelClass": "core.catalog",
     "Project": "services.public",
     "SegStudioError": "core.errors",

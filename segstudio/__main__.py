@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 # Kept here as plain words so that opening the window never imports the command line's libraries.
-_COMMANDS = frozenset({"demo", "new", "import", "export", "predict", "train", "evaluate", "refine", "info", "models"})
+_COMMANDS = frozenset(
+    {"demo", "new", "import", "export", "predict", "train", "evaluate", "refine", "tune", "info", "models"}
+)
 
 
 def main() -> int:

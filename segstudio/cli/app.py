@@ -19,6 +19,7 @@ from segstudio.cli import (
     predict,
     refine,
     train,
+    tune,
 )
 from segstudio.cli.console import err, out
 from segstudio.core.errors import Cancelled, UserError
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Any] = {
     "train": train.command,
     "evaluate": evaluate.command,
     "refine": refine.command,
+    "tune": tune.command,
     "info": info.command,
 }
 

@@ -20,6 +20,7 @@ from segstudio.nets.card import ModelCard, find_card
 from segstudio.project.project import Project
 from segstudio.refine.params import CrfParams
 from segstudio.services.batch import class_set, predict_images
+from segstudio.services.gain import crf_or_refusal
 from segstudio.services.models import card_folders, project_card
 from segstudio.services.opening import PROJECT_SUFFIX, is_project
 from segstudio.services.proposals import ProposalStore
@@ -29,7 +30,8 @@ def command(
     sources: Annotated[list[Path], typer.Argument(metavar="PROJECT|IMAGES...", help="A project, or images/folders.")],
     *,
     model: Annotated[str | None, typer.Option(help="Card id or path; default: the project's model in use.")] = None,
-    crf: Annotated[bool, typer.Option("--crf", help="Sharpen with the fully connected CRF.")] = False,
+    crf: Annotated[bool, typer.Option("--crf", help="Sharpen with the CRF, unless it is known to lose.")] = False,
+    crf_anyway: Annotated[bool, typer.Option("--crf-anyway", help="Sharpen also where it loses.")] = False,
     target: Annotated[Path | None, typer.Option("--out", help="Folder for one index PNG an image.")] = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also float16 .npy files.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
@@ -38,20 +40,29 @@ def command(
 
     Example: segstudio predict street.segstudio --model unet --out predictions
     """
-    params = CrfParams() if crf else None
     project = _project_path(sources)
     if project is not None:
-        return _project(project, model, params, target, device, with_scores=probabilities)
+        crf = crf or crf_anyway
+        return _project(project, model, target, device, crf=crf, anyway=crf_anyway, with_scores=probabilities)
     if model is None or target is None:
         raise typer.BadParameter("images need --model and --out")
+    params = CrfParams() if crf or crf_anyway else None
     return _write(model, _images(sources), params, target, device, with_scores=probabilities)
 
 
 def _project(
-    path: Path, model: str | None, crf: CrfParams | None, target: Path | None, device: str, *, with_scores: bool
+    path: Path,
+    model: str | None,
+    target: Path | None,
+    device: str,
+    *,
+    crf: bool,
+    anyway: bool,
+    with_scores: bool,
 ) -> int:
     with engine() as running, Project.open(path) as project:
         card = project_card(project, model_named(running, model))
+        params = crf_or_refusal(project, card, anyway=anyway) if crf else None
         _warn_untrained(card, project.catalog.sorted_names)
         items = [i for i in project.images() if target is not None or i.status is not Status.REVIEWED]
         names = [Path(i.name) for i in items]
@@ -61,7 +72,7 @@ def _project(
         failed = 0
         with steps("Predicting", len(items)) as shown:
             for done in predict_images(
-                running, card, project.catalog, by_path, device=device, crf=crf, on_progress=shown.meanwhile
+                running, card, project.catalog, by_path, device=device, crf=params, on_progress=shown.meanwhile
             ):
                 shown.step(done.path.name)
                 if done.result is None:
@@ -71,8 +82,7 @@ def _project(
                     writer.write(done.path, done.result)
                 else:
                     item = by_path[done.path]
-                    refined = crf is not None
-                    store.save(item.id, _prediction(done.result, card, item.revision, refined=refined))
+                    store.save(item.id, _prediction(done.result, card, item.revision, refined=crf))
     where = f"written to {target}" if target is not None else "waiting as proposals in the project"
     out.print(f"{len(items) - failed} of {len(items)} images: {where}", markup=False)
     return 1 if failed else 0

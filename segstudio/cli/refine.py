@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from segstudio.core.errors import FormatError
 from segstudio.engine.protocol import PredictionArrays, RefineSpec
 from segstudio.imaging.decode import read_image, write_index_png
 from segstudio.imaging.files import write_atomic
+from segstudio.refine.api import DEFAULT_BACKEND
 from segstudio.refine.params import DEFAULT_PRESET, preset
 from segstudio.services.blocking import wait_for
 
@@ -25,15 +27,19 @@ def command(
     target: Annotated[Path, typer.Argument(metavar="OUT.png", help="Index PNG to write.")],
     *,
     name: Annotated[str, typer.Option("--preset", help="Published CRF parameters.")] = DEFAULT_PRESET,
+    temperature: Annotated[float, typer.Option(help="Above 1 the probabilities count for less, below for more.")] = 1.0,
+    exact: Annotated[bool, typer.Option("--exact", help="Keep classes that no pixel wants to the end.")] = False,
+    backend: Annotated[str, typer.Option("--engine", help="native, torch or pydensecrf.")] = DEFAULT_BACKEND,
 ) -> int:
     """Sharpen class probabilities with the fully connected CRF and write the labels.
 
     Example: segstudio refine photo.jpg photo.npy photo.png
     """
-    params = preset(name)
+    params = replace(preset(name), temperature=temperature)
+    params.validate()
     scores = _load(probabilities)
     rgb = read_image(image).rgb
-    spec = RefineSpec(params=params, class_ids=tuple(range(scores.shape[0])))
+    spec = RefineSpec(params=params, class_ids=tuple(range(scores.shape[0])), backend=backend, exact=exact)
     with engine() as running:
         result = wait_for(lambda listener: running.refine(spec, rgb, scores, listener))
     assert isinstance(result, PredictionArrays)

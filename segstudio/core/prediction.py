@@ -27,6 +27,7 @@ class Prediction:
         image_revision: Revision of the segment map when it was asked for.
         refined: True after a CRF refinement.
         trained: False where the network never learnt these classes, so the labels are random.
+        refinement: What is known about the CRF's run; None where there was none or the proposal comes from disk.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -37,6 +38,22 @@ class Prediction:
     image_revision: int = 0
     refined: bool = False
     trained: bool = True
+    refinement: Refinement | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Refinement:
+    """How a refined proposal came about.
+
+    Attributes:
+        before: The proposal as the network made it.
+        live: Classes that were in play to the end; the automatic mode drops those that no pixel wants.
+        uniform: Pixels whose probabilities were no distribution and counted as undecided.
+    """
+
+    before: Prediction
+    live: tuple[int, ...]
+    uniform: int = 0
 
 
 def placed(part: Prediction, box: Rect, shape: tuple[int, int], former: Prediction | None) -> Prediction:

@@ -11,12 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from segstudio.core.events import Signal
-from segstudio.engine.protocol import EngineEvent, PredictSpec, Question, RefineSpec, TrainSpec
+from segstudio.engine.protocol import (
+    EngineEvent,
+    PredictSpec,
+    Question,
+    RefineSpec,
+    SettleSpec,
+    StrokeSpec,
+    TrainSpec,
+    TuneSpec,
+)
 
 Listener: TypeAlias = Callable[[EngineEvent], None]
 
-ENGINE, REFINE, TRAINER = "engine", "refine", "trainer"
-KINDS = (ENGINE, REFINE, TRAINER)
+ENGINE, REFINE, TRAINER, TUNER = "engine", "refine", "trainer", "tuner"
+KINDS = (ENGINE, REFINE, TRAINER, TUNER)
 
 # What runs in each kind of process; named by string so that nothing here imports torch.
 ENTRY_POINTS: Mapping[str, str] = MappingProxyType(
@@ -24,6 +33,7 @@ ENTRY_POINTS: Mapping[str, str] = MappingProxyType(
         ENGINE: "segstudio.engine.predict_main:main",
         REFINE: "segstudio.engine.refine_main:main",
         TRAINER: "segstudio.engine.train_main:main",
+        TUNER: "segstudio.engine.refine_main:main",
     }
 )
 
@@ -99,16 +109,25 @@ class Engine(Protocol):
         """Refines probabilities (C, h, w) of an image (H, W, 3) uint8 RGB."""
         ...
 
+    def stroke(
+        self, spec: SettleSpec | StrokeSpec, arrays: tuple[npt.NDArray[Any], ...], listener: Listener
+    ) -> JobHandle:
+        """Lets strokes spread by the CRF; each spec says what arrays it takes. A later one overtakes its like."""
+        ...
+
     def train(self, spec: TrainSpec, listener: Listener) -> JobHandle:
         """Trains from a run folder."""
         ...
 
     def ask(self, question: Question, listener: Listener) -> JobHandle:
-        """Puts a question that needs no image to the worker that predicts; each spec says what answers it."""
+        """Puts a question that needs no image; each spec says what answers it.
+
+        Tuning the CRF takes minutes and has a process of its own; all else is for the worker that predicts.
+        """
         ...
 
     def warm_up(self) -> None:
-        """Lets the worker that predicts start now, so that the first prediction need not wait for it."""
+        """Lets the workers that predict and refine start now, so that nobody need wait for them."""
         ...
 
     def status(self) -> EngineStatus:
@@ -118,6 +137,11 @@ class Engine(Protocol):
     def close(self) -> None:
         """Stops all work and every process; calling it twice is harmless."""
         ...
+
+
+def kind_for(question: Question) -> str:
+    """The kind of worker that answers."""
+    return TUNER if isinstance(question, TuneSpec) else ENGINE
 
 
 def checked_image(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -33,9 +33,10 @@ from segstudio.engine.base import (
     Listener,
     checked_image,
     checked_probabilities,
+    kind_for,
 )
 from segstudio.engine.devices import DeviceState
-from segstudio.engine.lane import Lane, Task
+from segstudio.engine.lane import Lane, Task, all_lanes
 from segstudio.engine.process import WorkerProcess
 from segstudio.engine.protocol import (
     FINAL_EVENTS,
@@ -50,7 +51,9 @@ from segstudio.engine.protocol import (
     Ready,
     RefineSpec,
     Reply,
+    SettleSpec,
     Stored,
+    StrokeSpec,
     TrainSpec,
     WasCancelled,
     WorkerMessage,
@@ -61,12 +64,11 @@ from segstudio.engine.system import death_sentence
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
-_REFINE_KILL_GRACE_S = 3.0
 _CLOSE_GRACE_S = 3.0
 
 
 class ProcessEngine:
-    """The engine of the program: one process that predicts, one that refines, one for each training run.
+    """The engine of the program: one process that predicts, one that refines, one for each training run and tuning.
 
     Processes start with their first job (or `warm_up`). `entry_points` names what runs in them, by kind.
     """
@@ -75,11 +77,7 @@ class ProcessEngine:
         self.on_status: Signal[EngineStatus] = Signal()
         self.on_death: Signal[str] = Signal()
         self._entry_points = {**ENTRY_POINTS, **(entry_points or {})}
-        self._lanes = {
-            ENGINE: Lane(ENGINE),
-            REFINE: Lane(REFINE, kill_grace=_REFINE_KILL_GRACE_S),
-            TRAINER: Lane(TRAINER, finishes_on_cancel=True, single_use=True),
-        }
+        self._lanes = {lane.kind: lane for lane in all_lanes()}
         self._retired: set[WorkerProcess] = set()
         self._pool = SlotPool()
         self._numbers = itertools.count(1)
@@ -119,17 +117,24 @@ class ProcessEngine:
         room = result_bytes(pixels, checked_probabilities(probabilities).shape[0])
         return self._submit(REFINE, spec, listener, (image, probabilities), room, interactive=interactive)
 
+    def stroke(
+        self, spec: SettleSpec | StrokeSpec, arrays: tuple[npt.NDArray[Any], ...], listener: Listener
+    ) -> JobHandle:
+        """Lets strokes spread by the CRF; the arrays must not change until the job is over."""
+        return self._submit(REFINE, spec, listener, arrays, result_bytes(arrays[-1].size, 0), interactive=True)
+
     def train(self, spec: TrainSpec, listener: Listener) -> JobHandle:
         """Trains from a run folder in a process of its own; a second run waits for the first."""
         return self._submit(TRAINER, spec, listener, (), 0, interactive=False)
 
     def ask(self, question: Question, listener: Listener) -> JobHandle:
-        """Puts a question that needs no image to the worker that predicts."""
-        return self._submit(ENGINE, question, listener, (), 0, interactive=False)
+        """Puts a question that needs no image to the worker that predicts, or tunes in a process of its own."""
+        return self._submit(kind_for(question), question, listener, (), 0, interactive=False)
 
     def warm_up(self) -> None:
-        """Lets the worker that predicts start now."""
-        self._post(partial(self._start, self._lanes[ENGINE]))
+        """Lets the workers that predict and refine start now: importing torch and loading kernels takes seconds."""
+        for kind in (ENGINE, REFINE):
+            self._post(partial(self._start, self._lanes[kind]))
 
     def status(self) -> EngineStatus:
         """The latest snapshot; never waits."""

@@ -24,6 +24,7 @@ from segstudio.engine.base import (
     Listener,
     checked_image,
     checked_probabilities,
+    kind_for,
 )
 from segstudio.engine.devices import DeviceState
 from segstudio.engine.protocol import (
@@ -34,7 +35,9 @@ from segstudio.engine.protocol import (
     Progressed,
     Question,
     RefineSpec,
+    SettleSpec,
     Started,
+    StrokeSpec,
     Trained,
     TrainSpec,
     WasCancelled,
@@ -76,13 +79,19 @@ class InlineEngine:
         """Refines probabilities (C, h, w) of an image (H, W, 3) uint8 RGB."""
         return self._do(REFINE, spec, (checked_image(image), checked_probabilities(probabilities)), listener)
 
+    def stroke(
+        self, spec: SettleSpec | StrokeSpec, arrays: tuple[npt.NDArray[Any], ...], listener: Listener
+    ) -> JobHandle:
+        """Lets strokes spread by the CRF."""
+        return self._do(REFINE, spec, arrays, listener)
+
     def train(self, spec: TrainSpec, listener: Listener) -> JobHandle:
         """Trains from a run folder."""
         return self._do(TRAINER, spec, (), listener)
 
     def ask(self, question: Question, listener: Listener) -> JobHandle:
         """Puts a question that needs no image."""
-        return self._do(ENGINE, question, (), listener)
+        return self._do(kind_for(question), question, (), listener)
 
     def warm_up(self) -> None:
         """Does nothing: there is nothing to start."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 
-from segstudio.engine.base import Listener
+from segstudio.engine.base import ENGINE, REFINE, TRAINER, TUNER, Listener
 from segstudio.engine.process import WorkerProcess
 from segstudio.engine.shm import Slot
+
+_CRF_KILL_GRACE_S: Final = 3.0
 
 
 @dataclass(slots=True, eq=False)
@@ -84,3 +86,13 @@ class Lane:
 
     def _all(self) -> Iterable[Task]:
         return (*((self.running,) if self.running is not None else ()), *self.waiting)
+
+
+def all_lanes() -> tuple[Lane, ...]:
+    """An empty lane for each kind of worker."""
+    return (
+        Lane(ENGINE),
+        Lane(REFINE, kill_grace=_CRF_KILL_GRACE_S),
+        Lane(TRAINER, finishes_on_cancel=True, single_use=True),
+        Lane(TUNER, kill_grace=_CRF_KILL_GRACE_S, single_use=True),
+    )

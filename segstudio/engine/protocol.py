@@ -11,7 +11,9 @@ import numpy.typing as npt
 from segstudio.core.jobs import ErrorReport, Progress
 from segstudio.core.runs import RunResult, TrainEvent
 from segstudio.engine.devices import DeviceInfo, DeviceState
+from segstudio.refine.api import DEFAULT_BACKEND
 from segstudio.refine.params import CrfParams
+from segstudio.refine.tuned import Tuned
 
 # Above this size stored probabilities are reduced (they are a proposal's background, not the proposal).
 MAX_PROBABILITY_BYTES = 64 << 20
@@ -45,11 +47,19 @@ class PredictSpec:
 
 @dataclass(frozen=True, slots=True)
 class RefineSpec:
-    """Refine probabilities whose channel k is class `class_ids[k]`."""
+    """Refine probabilities whose channel k is class `class_ids[k]`.
+
+    Attributes:
+        params: The kernels of the CRF.
+        class_ids: Class of each channel.
+        backend: The CRF engine that computes it.
+        exact: Keep every class to the end, also those that no pixel wants.
+    """
 
     params: CrfParams
     class_ids: tuple[int, ...]
-    backend: str = "pydensecrf"
+    backend: str = DEFAULT_BACKEND
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,53 @@ class ImportSpec:
     model: str = ""
 
 
-Question: TypeAlias = DevicesSpec | MeasureSpec | ImportSpec
+@dataclass(frozen=True, slots=True)
+class TuneSpec:
+    """Search the CRF's parameters; answered by `Tuned`.
+
+    Attributes:
+        files: Paths of files that `Sample.save` wrote, all of one network.
+        preset: Where to start and what to compare with.
+        class_names: Names of the samples' channels.
+    """
+
+    files: tuple[str, ...]
+    preset: CrfParams
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettleSpec:
+    """Run the CRF over a whole image and its strokes, and keep it ready for more of them; answered by arrays.
+
+    With arrays image (H, W, 3) uint8, probabilities (C, h, w) and strokes (H, W) uint8, a session begins; with strokes
+    alone, the session goes on. Strokes hold the class a stroke gives a pixel, 255 elsewhere.
+
+    Attributes:
+        session: Number of the session; the worker keeps the latest.
+        params: The kernels of the CRF.
+        class_ids: Class of each channel.
+    """
+
+    session: int
+    params: CrfParams
+    class_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StrokeSpec:
+    """Run the CRF in a window around a stroke, the image having settled; answered by the window's arrays.
+
+    Attributes:
+        session: As in `SettleSpec`.
+        window: Top, left, height and width in pixels; the strokes (h, w) uint8 that lie in it come beside this.
+    """
+
+    session: int
+    window: tuple[int, int, int, int]
+
+
+Question: TypeAlias = DevicesSpec | MeasureSpec | ImportSpec | TuneSpec
 
 
 # -------------------------------------------------------------------------------------------- what is answered
@@ -104,6 +160,8 @@ class PredictionArrays:
         class_ids: Class of each channel of `probabilities`.
         trained: False where the network never learnt these classes.
         note: A sentence worth showing, or "".
+        live: Of a refinement: the classes that were in play to the end.
+        uniform: Of a refinement: pixels whose probabilities were no distribution and counted as undecided.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -112,6 +170,8 @@ class PredictionArrays:
     class_ids: tuple[int, ...]
     trained: bool = True
     note: str = ""
+    live: tuple[int, ...] = ()
+    uniform: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +191,7 @@ class Imported:
     sentences: tuple[str, ...]
 
 
-Result: TypeAlias = PredictionArrays | RunResult | tuple[DeviceInfo, ...] | Measured | Imported
+Result: TypeAlias = PredictionArrays | RunResult | tuple[DeviceInfo, ...] | Measured | Imported | Tuned
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +268,8 @@ class StoredPrediction:
     class_ids: tuple[int, ...]
     trained: bool
     note: str
+    live: tuple[int, ...]
+    uniform: int
 
 
 @dataclass(frozen=True, slots=True)

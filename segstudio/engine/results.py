@@ -27,6 +27,8 @@ def fetched(slot: Slot, stored: Stored) -> PredictionArrays:
         class_ids=kept.class_ids,
         trained=kept.trained,
         note=kept.note,
+        live=kept.live,
+        uniform=kept.uniform,
     )
 
 

@@ -42,7 +42,12 @@ def end_with_parent(parent: int) -> None:
 
 def death_sentence(kind: str, exit_code: int | None, *, restarted: bool) -> str:
     """One sentence for a worker that ended by itself: who, why, and what happens now."""
-    who = {"engine": "The engine", "refine": "The refinement process", "trainer": "The trainer"}.get(kind, kind)
+    who = {
+        "engine": "The engine",
+        "refine": "The refinement process",
+        "trainer": "The trainer",
+        "tuner": "The tuning of the CRF",
+    }.get(kind, kind)
     if kind == "trainer":
         now = "start the training again to go on, no label is lost"
     elif restarted:

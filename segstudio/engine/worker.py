@@ -235,6 +235,8 @@ def _stored(result: PredictionArrays, memory: SharedMemory, offset: int) -> Stor
         class_ids=result.class_ids,
         trained=result.trained,
         note=result.note,
+        live=result.live,
+        uniform=result.uniform,
     )
 
 

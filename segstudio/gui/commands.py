@@ -74,6 +74,7 @@ class Commands:
             ("zoom_out", "zoom_out"),
             ("brush_smaller", "shrink_brush"),
             ("brush_larger", "grow_brush"),
+            ("compare", "toggle_split"),
         ):
             table.bind(action_id, partial(self._canvas, name))
         table.bind_toggle("outline", self._show_outline)
@@ -196,7 +197,7 @@ class Commands:
     def refine(self, workspace: Workspace) -> None:
         """Sharpen the proposal with the numbers of the panel."""
         panel = self._window.workbench.side.refine
-        workspace.refining.refine_current(panel.params(), panel.engine)
+        workspace.refining.refine_current(panel.params(), panel.engine, exact=panel.exact)
 
     def _accept_all(self, annotator: Annotator) -> None:
         pixels = annotator.accept_all()

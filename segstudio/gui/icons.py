@@ -34,6 +34,7 @@ GLYPHS: Final = {
     "classes": "shape-outline",
     "close": "close",
     "color": "palette-outline",
+    "compare": "compare",
     "copy": "content-copy",
     "delete": "trash-can-outline",
     "demo": "flask-outline",

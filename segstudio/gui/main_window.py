@@ -266,11 +266,11 @@ class MainWindow(QMainWindow):
             super().keyReleaseEvent(event)
 
     def _hold(self, event: QKeyEvent, *, down: bool) -> bool:
-        if event.modifiers() or native(event.text().upper()) not in self._hold_keys or self._workspace is None:
+        action_id = self._hold_keys.get(native(event.text().upper()))
+        if event.modifiers() or action_id is None or self._workspace is None:
             return False
         if not event.isAutoRepeat() and not typing_now():
-            shown = self.actions_table["overlay"].isChecked()
-            self.workbench.canvas.set_overlay_hidden(down or not shown)
+            self.workbench.hold(action_id, down=down)
         return True
 
     def resizeEvent(self, event: QResizeEvent) -> None:

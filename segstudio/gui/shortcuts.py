@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MENUS: Final = ("File", "Edit", "View", "Image", "Class", "Model", "Help")
-FACTS: Final = frozenset({"project", "image", "proposal", "can_undo", "can_redo", "training"})
+FACTS: Final = frozenset({"project", "image", "proposal", "refined", "can_undo", "can_redo", "training"})
 _TYPING_MODIFIERS: Final = (
     Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
 )

@@ -49,6 +49,8 @@ class SideColumn(QScrollArea):
 
     models_asked = Signal()
     accept_brush_asked = Signal()
+    reach_changed = Signal(object)
+    split_chosen = Signal(float)
 
     def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -114,6 +116,8 @@ class SideColumn(QScrollArea):
         model.models_requested.connect(self.models_asked)
         proposal.accept_brush_requested.connect(self.accept_brush_asked)
         proposal.class_chosen.connect(self.classes.set_current_class)
+        self._refine.reach_changed.connect(self.reach_changed)
+        self._refine.split_chosen.connect(self.split_chosen)
         self.classes.class_chosen.connect(proposal.set_active_class)
         proposal.set_active_class(self.classes.current_class())
 
@@ -122,6 +126,10 @@ class SideColumn(QScrollArea):
         self._workspace = workspace
         for panel in self._panels.values():
             panel.set_workspace(workspace)
+
+    def show_split(self, fraction: float) -> None:
+        """Show in the refinement panel where the line between before and after stands."""
+        self.refine.set_split(fraction)
 
     def show_section(self, name: str) -> QWidget:
         """Unfold a section, bring it into view and return it."""

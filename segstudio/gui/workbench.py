@@ -14,7 +14,7 @@ from segstudio.core.events import Change, ChangeSet
 from segstudio.core.geometry import Rect
 from segstudio.core.items import Status
 from segstudio.core.prediction import NO_OPINION
-from segstudio.gui.canvas.widget import CanvasWidget
+from segstudio.gui.canvas.guided import GuidedCanvas
 from segstudio.gui.panels.images import ImagesPanel
 from segstudio.gui.panels.tool_bar import ToolBar
 from segstudio.gui.panels.view import ViewBar
@@ -72,7 +72,7 @@ class Workbench(QWidget):
         # The order in which they are made is the order of Tab: as one reads.
         self.view_bar = ViewBar(self._actions, self)
         self.tool_bar = ToolBar(self._actions, self)
-        self.canvas = CanvasWidget(self)
+        self.canvas = GuidedCanvas(self)
         self.canvas.setAccessibleName("Image canvas")
         self.tools = create_tools()
         self.side = SideColumn(self._settings, self)
@@ -111,6 +111,9 @@ class Workbench(QWidget):
         self.canvas.brush_radius_changed.connect(self.view_bar.set_radius)
         self.canvas.message.connect(lambda text: self.message.emit("info", text, ""))
         self.canvas.box_drawn.connect(self._propose_in)
+        self.canvas.split_moved.connect(self.side.show_split)
+        self.side.split_chosen.connect(self.canvas.set_split)
+        self.side.reach_changed.connect(self.canvas.set_reach)
         self.view_bar.radius_changed.connect(self.canvas.set_brush_radius)
         self.view_bar.opacity_changed.connect(self.canvas.set_opacity)
         self.view_bar.set_radius(self.canvas.brush_radius)
@@ -123,6 +126,13 @@ class Workbench(QWidget):
         self.canvas.set_tool(self.tools[_TOOL_OF_ACTION[action_id]])
         self._actions[action_id].setChecked(True)
         self.canvas.setFocus()
+
+    def hold(self, action_id: str, *, down: bool) -> None:
+        """Show another view of the image as long as an action's key is held."""
+        if action_id == "overlay":
+            self.canvas.set_overlay_hidden(down or not self._actions[action_id].isChecked())
+        else:
+            self.canvas.hold_before(held=down)
 
     def set_workspace(self, workspace: Workspace | None) -> None:
         """Show another project, or none."""
@@ -170,6 +180,8 @@ class Workbench(QWidget):
             found.add("image")
             if annotator.prediction is not None:
                 found.add("proposal")
+                if annotator.prediction.refinement is not None:
+                    found.add("refined")
             if annotator.history.can_undo:
                 found.add("can_undo")
             if annotator.history.can_redo:

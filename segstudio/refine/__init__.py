@@ -1,1 +1,1 @@
-"""Dense CRF: parameters, the energy, and the engines that minimise it. No torch."""
+"""Dense CRF: parameters, the energy, and the engines that minimise it. Only the torch engine loads torch."""

@@ -114,12 +114,14 @@ def refined(
     params.validate()
     start = checked_probabilities(probabilities, height, width)
     return chosen.minimise(
-        checked, start, params, exact=exact, progress=progress or _ignore_progress, cancelled=cancelled or _never
+        checked, start, params, exact=exact, progress=progress or ignore_progress, cancelled=cancelled or never
     )
 
 
 def _usable(name: str) -> _Backend:
     known = available_backends()
+    if name == DEFAULT_BACKEND and known[name] is not None and known["torch"] is None:
+        name = "torch"
     if name not in known:
         raise UserError(f"There is no CRF engine named “{name}”.", f"Use {' or '.join(known)}.")
     reason = known[name]
@@ -144,9 +146,9 @@ def _pydensecrf_reason() -> str | None:
     return f"pydensecrf is not installed. {_HOW_TO_ADD}"
 
 
-def _ignore_progress(progress: Progress) -> None:
+def ignore_progress(progress: Progress) -> None:
     """For callers who do not watch."""
 
 
-def _never() -> bool:
+def never() -> bool:
     return False

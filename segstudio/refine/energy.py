@@ -15,6 +15,8 @@ import numpy.typing as npt
 from segstudio.core.errors import UserError
 
 MIN_PROBABILITY = 1e-5
+# Below this everywhere a label no longer moves any other pixel: the automatic mode drops it.
+PRUNED_BELOW = 1e-2
 _MAX_ENTRIES = 2**31 - 1
 
 
@@ -29,7 +31,8 @@ def checked_image(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
             f"The CRF cannot use an image of shape {tuple(image.shape)} and type {image.dtype}.",
             "Give RGB as (height, width, 3) of type uint8.",
         )
-    return np.ascontiguousarray(image)
+    # Writable too: for what is read-only numba would compile its kernels a second time.
+    return np.require(image, requirements=("C", "W"))
 
 
 def checked_probabilities(probabilities: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[np.float32]:
@@ -53,7 +56,7 @@ def checked_probabilities(probabilities: npt.NDArray[Any], height: int, width: i
             "Refine a smaller image, or use fewer classes.",
         )
     if probabilities.shape[1:] == (height, width):
-        return np.ascontiguousarray(probabilities, np.float32)
+        return np.require(probabilities, np.float32, ("C", "W"))
     clean, _ = as_distributions(probabilities.astype(np.float32, order="C"))
     resized = np.empty((classes, height, width), dtype=np.float32)
     for channel in range(classes):
@@ -82,3 +85,11 @@ def unary_energy(probabilities: npt.NDArray[np.float32], temperature: float = 1.
     np.log(energy, out=energy)
     energy *= np.float32(-1.0 / temperature)
     return energy.reshape(probabilities.shape[0], -1)
+
+
+def pruned_below(labels: int) -> float:
+    """Below which maximum over the image the automatic mode drops one of so many labels; no pixel ever loses its best.
+
+    With more than a hundred labels a pixel's best may be below 1e-2.
+    """
+    return min(PRUNED_BELOW, 0.99 / labels)

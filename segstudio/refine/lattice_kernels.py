@@ -13,54 +13,81 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
+from segstudio.imaging.lanes import add, below, chosen, load, mul, nearest, rounded_mul, splat, store, sub, width
+
 MAX_DIMENSIONS: Final = 16
 EMPTY: Final = -1
+LANES: Final = 16
+_LIKE: Final = width(LANES)
 # Knuth's multiplier, 2^64 / golden ratio, as a signed number: spreads packed coordinates over the table.
 _SPREAD: Final = np.int64(-7046029254386353131)
+_FIRST_BITS: Final = 14
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _slot(key: Any, shift: Any) -> Any:
-    return (np.uint64(key * _SPREAD)) >> np.uint64(shift)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def find(table: Any, shift: int, key: Any) -> Any:
-    """The number stored for a key, -1 where there is none. `table` is (slots, 2) int64 of key and number."""
+def find(table: Any, keys: Any, key: Any, bits: int) -> Any:
+    """The slot of a key in a table of 2 ^ bits point numbers: it holds the key's number, or -1 where there is none."""
     mask = len(table) - 1
-    slot = np.int64(_slot(key, shift))
-    while True:
-        number = table[slot, 1]
-        if number == EMPTY or table[slot, 0] == key:
-            return number
+    slot = np.int64(np.uint64(key * _SPREAD) >> np.uint64(64 - bits))
+    while table[slot] != EMPTY and keys[table[slot]] != key:
         slot = (slot + 1) & mask
+    return slot
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _put(table: Any, shift: int, key: Any, number: Any) -> Any:
-    """Stores `number` for a key that is new, and returns what is stored for it."""
-    mask = len(table) - 1
-    slot = np.int64(_slot(key, shift))
-    while True:
-        known = table[slot, 1]
-        if known == EMPTY:
-            table[slot, 0] = key
-            table[slot, 1] = number
-            return number
-        if table[slot, 0] == key:
-            return known
-        slot = (slot + 1) & mask
+def _simplices(
+    features: Any, scales: Any, first: int, elevated: Any, base: Any, rest: Any, ranks: Any, ordered: Any, shares: Any
+) -> None:
+    """Where sixteen pixels from `first` on lie: base point, ranks and shares, each (d + 1 or so, 16), flat.
 
-
-@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _grown(table: Any, shift: int) -> Any:
-    """A table of twice the size with the same content, and its shift."""
-    larger = np.empty((2 * len(table), 2), np.int64)
-    larger[:, 1] = EMPTY
-    for i in range(len(table)):
-        if table[i, 1] != EMPTY:
-            _put(larger, shift - 1, table[i, 0], table[i, 1])
-    return larger, shift - 1
+    The order of operations is that of pydensecrf, so that borderline pixels fall on the same side.
+    """
+    d = len(features)
+    flat = features.reshape(-1)
+    count = features.shape[1]
+    one, zero = splat(np.float32(1.0), _LIKE), splat(np.float32(0.0), _LIKE)
+    up, down = splat(np.float32(d + 1), _LIKE), splat(np.float32(1.0) / np.float32(d + 1), _LIKE)
+    sm = zero
+    for j in range(d, 0, -1):
+        cf = rounded_mul(load(flat, (j - 1) * count + first, _LIKE), splat(scales[j - 1], _LIKE))
+        store(elevated, j * LANES, sub(sm, rounded_mul(splat(np.float32(j), _LIKE), cf)))
+        sm = add(sm, cf)
+    store(elevated, 0, sm)
+    off = zero
+    for i in range(d + 1):
+        value = load(elevated, i * LANES, _LIKE)
+        whole = nearest(rounded_mul(down, value))
+        point = mul(whole, up)
+        store(base, i * LANES, point)
+        store(rest, i * LANES, sub(value, point))
+        store(ranks, i * LANES, zero)
+        off = add(off, whole)
+    for i in range(d):
+        mine, rank = load(rest, i * LANES, _LIKE), load(ranks, i * LANES, _LIKE)
+        for j in range(i + 1, d + 1):
+            behind = below(mine, load(rest, j * LANES, _LIKE))
+            rank = add(rank, behind)
+            store(ranks, j * LANES, add(load(ranks, j * LANES, _LIKE), sub(one, behind)))
+        store(ranks, i * LANES, rank)
+    for i in range(d + 1):
+        # A point that rounding took off the plane of coordinate sum zero is brought back.
+        rank = add(load(ranks, i * LANES, _LIKE), off)
+        turn = sub(below(rank, zero), below(splat(np.float32(d), _LIKE), rank))
+        rank = add(rank, mul(turn, up))
+        point = add(load(base, i * LANES, _LIKE), mul(turn, up))
+        store(ranks, i * LANES, rank)
+        store(base, i * LANES, point)
+        store(rest, i * LANES, rounded_mul(sub(load(elevated, i * LANES, _LIKE), point), down))
+    for r in range(d + 1):
+        value = zero
+        for i in range(d + 1):
+            value = add(
+                value, chosen(load(ranks, i * LANES, _LIKE), splat(np.float32(r), _LIKE), load(rest, i * LANES, _LIKE))
+            )
+        store(ordered, r * LANES, value)
+    for k in range(1, d + 1):
+        store(shares, k * LANES, sub(load(ordered, (d - k) * LANES, _LIKE), load(ordered, (d - k + 1) * LANES, _LIKE)))
+    store(shares, 0, add(load(ordered, d * LANES, _LIKE), sub(one, load(ordered, 0, _LIKE))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -68,121 +95,86 @@ def embed(features: Any, scales: Any, codes: Any, bary: Any, ids: Any, begin: in
     """Puts pixels `begin` to `end` into their simplices; numbers the lattice points met in order of appearance.
 
     Args:
-        features: (N, d) float32.
+        features: (d, at least N rounded up to 16) float32.
         scales: (d,) float32, the elevation's factors.
         codes: (d,) int64: a point's key is the sum of its first d coordinates times these.
         bary: (N, d + 1) float32, filled: the pixel's share of each corner.
         ids: (N, d + 1) int32, filled: the corners' numbers, which count from 0 in this range alone.
-        begin: First pixel.
+        begin: First pixel, a multiple of 16.
         end: Beyond the last one.
 
     Returns:
         The keys by number, (points,) int64.
     """
-    d = features.shape[1]
-    up, down = np.int64(d + 1), np.float32(1.0) / np.float32(d + 1)
-    elevated = np.empty(MAX_DIMENSIONS + 1, np.float32)
-    rest = np.empty(MAX_DIMENSIONS + 1, np.float32)
-    base = np.empty(MAX_DIMENSIONS + 1, np.int64)
-    rank = np.empty(MAX_DIMENSIONS + 1, np.int64)
-    at_rank = np.empty(MAX_DIMENSIONS + 1, np.int64)
-    shares = np.empty(MAX_DIMENSIONS + 2, np.float32)
-    last_key = np.zeros(MAX_DIMENSIONS + 1, np.int64)
-    last_number = np.full(MAX_DIMENSIONS + 1, -1, np.int64)
+    d = len(features)
+    room = (MAX_DIMENSIONS + 1) * LANES
+    elevated, base, rest = np.empty(room, np.float32), np.empty(room, np.float32), np.empty(room, np.float32)
+    ranks, ordered, shares = np.empty(room, np.float32), np.empty(room, np.float32), np.empty(room, np.float32)
+    step, met = np.empty(MAX_DIMENSIONS + 2, np.int64), np.empty(room, np.int64)
     whole = np.int64(0)
     for i in range(d):
         whole += codes[i]
-    shift = 64 - 12
-    table = np.empty((1 << 12, 2), np.int64)
-    table[:, 1] = EMPTY
-    keys = np.empty(1 << 12, np.int64)
-    count = 0
-    for p in range(begin, end):
-        sm = np.float32(0.0)
-        for j in range(d, 0, -1):
-            cf = features[p, j - 1] * scales[j - 1]
-            elevated[j] = sm - np.float32(j) * cf
-            sm += cf
-        elevated[0] = sm
-        off = np.int64(0)
-        for i in range(d + 1):
-            nearest = np.int64(np.rint(down * elevated[i]))
-            base[i] = nearest * up
-            rest[i] = elevated[i] - np.float32(base[i])
-            off += nearest
-            rank[i] = 0
-        for i in range(d):
-            for j in range(i + 1, d + 1):
-                if rest[i] < rest[j]:
-                    rank[i] += 1
-                else:
-                    rank[j] += 1
-        for i in range(d + 2):
-            shares[i] = 0.0
-        for i in range(d + 1):
-            # A point that rounding took off the plane of coordinate sum zero is brought back.
-            rank[i] += off
-            if rank[i] < 0:
-                rank[i] += up
-                base[i] += up
-            elif rank[i] > d:
-                rank[i] -= up
-                base[i] -= up
-            at_rank[rank[i]] = i
-            share = (elevated[i] - np.float32(base[i])) * down
-            shares[d - rank[i]] += share
-            shares[d - rank[i] + 1] -= share
-        shares[0] += np.float32(1.0) + shares[d + 1]
-        key = np.int64(0)
-        for i in range(d):
-            key += base[i] * codes[i]
-        for r in range(d + 1):
-            if r > 0:
-                # Corner r has one more in every coordinate but the one of rank d - r + 1, which has d less.
-                key += whole
-                i = at_rank[d - r + 1]
-                if i < d:
-                    key -= up * codes[i]
-            # Pixels beside each other often share corners.
-            if key == last_key[r] and last_number[r] >= 0:
-                number = last_number[r]
-            else:
-                number = _put(table, shift, key, count)
-                last_key[r] = key
-                last_number[r] = number
-            if number == count:
-                if count == len(keys):
-                    longer = np.empty(2 * count, np.int64)
-                    longer[:count] = keys
-                    keys = longer
-                keys[count] = key
-                count += 1
-                if 2 * count > len(table):
-                    table, shift = _grown(table, shift)
-            ids[p, r] = number
-            bary[p, r] = shares[r]
+    bits, count = _FIRST_BITS, 0
+    table, keys = np.full(1 << bits, EMPTY, np.int32), np.empty(1 << bits, np.int64)
+    numbers = ids.reshape(-1)
+    for first in range(begin, end, LANES):
+        _simplices(features, scales, first, elevated, base, rest, ranks, ordered, shares)
+        pixels = min(LANES, end - first)
+        for lane in range(pixels):
+            key = np.int64(0)
+            for i in range(d):
+                key += np.int64(base[i * LANES + lane]) * codes[i]
+                # Corner r has one more in every coordinate but that of rank d - r + 1, which has d less.
+                step[d + 1 - np.int64(ranks[i * LANES + lane])] = whole - (d + 1) * codes[i]
+            step[d + 1 - np.int64(ranks[d * LANES + lane])] = whole
+            met[lane * (d + 1)] = key
+            bary[first + lane, 0] = shares[lane]
+            for r in range(1, d + 1):
+                key += step[r]
+                met[lane * (d + 1) + r] = key
+                bary[first + lane, r] = shares[r * LANES + lane]
+        if 2 * (count + pixels * (d + 1)) > len(table):
+            bits += 1
+            table, keys = _grown(keys, count, bits)
+        some = met[: pixels * (d + 1)]
+        count = number(table, keys, bits, some, numbers[first * (d + 1) :], count)
     return keys[:count]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def merge(table: Any, shift: int, local: Any, keys: Any, count: int, numbers: Any) -> int:
-    """Gives the points of one range their numbers in the whole lattice; returns how many points there are now.
+def number(table: Any, keys: Any, bits: int, met: Any, numbers: Any, count: int) -> int:
+    """Numbers the keys met, new ones from `count` on; returns how many there are now.
 
     Args:
-        table: (slots, 2) int64, at least twice as many slots as there will be points.
-        shift: 64 less the logarithm of the slots.
-        local: Keys of the range, by their number in it.
-        keys: Keys of the whole lattice so far, with room for more.
-        count: How many those are.
-        numbers: (len(local),) int32, filled.
+        table: (2 ^ bits,) int32, at least twice as many slots as there will be points.
+        keys: Keys by number, (room for more than `count`,) int64.
+        bits: The logarithm of the slots.
+        met: (n,) int64.
+        numbers: (n,) int32 or longer, filled.
+        count: How many points there are so far.
+
+    A function of its own, without anything that may be replaced inside the loop: numba would count references there.
     """
-    for i in range(len(local)):
-        number = _put(table, shift, local[i], count)
-        if number == count:
-            keys[count] = local[i]
+    for i in range(len(met)):
+        slot = find(table, keys, met[i], bits)
+        known = table[slot]
+        if known == EMPTY:
+            known = np.int32(count)
+            table[slot] = known
+            keys[count] = met[i]
             count += 1
-        numbers[i] = number
+        numbers[i] = known
     return count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _grown(keys: Any, count: int, bits: int) -> Any:
+    """A table of 2 ^ bits slots for the first `count` keys, and these with room for more."""
+    table, longer = np.full(1 << bits, EMPTY, np.int32), np.empty(1 << bits, np.int64)
+    longer[:count] = keys[:count]
+    for number in range(count):
+        table[find(table, longer, longer[number], bits)] = number
+    return table, longer
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -220,10 +212,10 @@ def collect(ids: Any, bary: Any, places: Any, pixels: Any, weights: Any, begin: 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def neighbours(table: Any, shift: int, keys: Any, delta: Any, following: Any, begin: int, end: int) -> None:
-    """The point one step along an axis from each point of a range; -1 where the lattice has none."""
-    for v in range(begin, end):
-        following[v] = find(table, shift, keys[v] + delta)
+def neighbours(table: Any, bits: int, keys: Any, delta: Any, following: Any) -> None:
+    """The point one step along an axis from each point; -1 where the lattice has none."""
+    for v in range(len(keys)):
+        following[v] = table[find(table, keys, keys[v] + delta, bits)]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]

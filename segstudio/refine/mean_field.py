@@ -13,12 +13,11 @@ from segstudio.core.errors import Cancelled
 from segstudio.core.jobs import Progress
 from segstudio.imaging.lanes import width
 from segstudio.refine import mean_field_kernels as rows
+from segstudio.refine.energy import pruned_below
 from segstudio.refine.lattice import Lattice, normalisers
 from segstudio.refine.team import Team, span
 
 PADDING: Final = np.float32(-1e30)
-# Below this everywhere a label no longer moves any other pixel: the automatic mode drops it.
-PRUNED_BELOW: Final = 1e-2
 _LINE: Final = 64
 Floats = npt.NDArray[np.float32]
 
@@ -64,8 +63,8 @@ def layout(labels: int) -> tuple[tuple[float, ...], int]:
     if labels <= 16:
         return width(4 if labels <= 4 else 8 if labels <= 8 else 16), 4 if labels <= 4 else 8 if labels <= 8 else 16
     if labels <= 24:
-        return width(8), 24
-    return width(16), -(-labels // 16) * 16
+        return width(24), 24
+    return width(32), -(-labels // 32) * 32
 
 
 def aligned(numbers: int) -> Floats:
@@ -78,12 +77,23 @@ def aligned(numbers: int) -> Floats:
 class MeanField:
     """The state of one inference: rows of live labels for each pixel."""
 
-    def __init__(self, logits: Floats, labels: int, terms: Sequence[Term], team: Team, *, pruned: bool) -> None:
-        """`logits` are flat rows as `layout(labels)` says, and are used up where labels are dropped."""
+    def __init__(
+        self,
+        logits: Floats,
+        labels: int,
+        terms: Sequence[Term],
+        team: Team,
+        *,
+        pruned: bool,
+        kept: npt.ArrayLike = (),
+    ) -> None:
+        """`logits` are flat rows as `layout(labels)` says; labels `kept` are never dropped."""
         self.count = len(terms[0].before) if terms else len(logits) // layout(labels)[1]
         self.live = np.arange(labels)
         self._labels = labels
+        self._alive = self.live
         self._pruned = pruned
+        self._kept = np.asarray(kept, np.intp)
         self._terms = list(terms)
         self._team = team
         self._like, self._row = layout(labels)
@@ -95,6 +105,16 @@ class MeanField:
         self._potts = [at for at, one in enumerate(self._terms) if one.compatibility is None]
         self._others = [at for at, one in enumerate(self._terms) if one.compatibility is not None]
         self._make_room()
+
+    @property
+    def alive(self) -> tuple[int, ...]:
+        """Labels that some pixel may still take. Rows keep others until they become narrower by dropping them."""
+        return tuple(map(int, self._alive))
+
+    @property
+    def row(self) -> int:
+        """Numbers in a row."""
+        return self._row
 
     def start(self) -> None:
         """The distribution without any kernel."""
@@ -139,6 +159,17 @@ class MeanField:
             lambda part, parts: rows.unpack(self.q, self._row, order, columns, planes, *span(self.count, part, parts))
         )
         return planes
+
+    def winners(self, order: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """The most probable label of each pixel, and 255 times its probability; at most 255 labels."""
+        labels, confidence = np.empty(self.count, np.uint8), np.empty(self.count, np.uint8)
+
+        def work(part: int, parts: int) -> None:
+            some = span(self.count, part, parts)
+            rows.winners(self.q, self._row, order, self.live, labels, confidence, *some)
+
+        self._team.run(work)
+        return labels, confidence
 
     # -- the steps, each on a part of the pixels or points ----------------------------------------------------------
 
@@ -212,7 +243,8 @@ class MeanField:
         """Drops labels that are improbable at every pixel, if rows become narrower by it."""
         if not self._pruned:
             return
-        kept = np.flatnonzero(peaks[: len(self.live)] >= PRUNED_BELOW)
+        kept = np.flatnonzero((peaks[: len(self.live)] >= pruned_below(self._labels)) | np.isin(self.live, self._kept))
+        self._alive = self.live[kept]
         like, row = layout(len(kept))
         if row >= self._row:
             return

@@ -253,6 +253,18 @@ def unpack(q: Any, row: int, order: Any, columns: Any, planes: Any, begin: int, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def winners(q: Any, row: int, order: Any, live: Any, labels: Any, confidence: Any, begin: int, end: int) -> None:
+    """The most probable label of places `begin` to `end`, and 255 times its probability, in raster order."""
+    for i in range(begin, end):
+        best = 0
+        for c in range(1, len(live)):
+            if q[i * row + c] > q[i * row + best]:
+                best = c
+        labels[order[i]] = live[best]
+        confidence[order[i]] = np.uint8(q[i * row + best] * np.float32(255.0) + np.float32(0.5))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def narrow(source: Any, row: int, kept: Any, padding: Any, target: Any, new_row: int, begin: int, end: int) -> None:
     """Copies the columns `kept` of rows `begin` to `end` to rows of another width, the rest being `padding`."""
     for p in range(begin, end):
@@ -263,22 +275,23 @@ def narrow(source: Any, row: int, kept: Any, padding: Any, target: Any, new_row:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def image_features(image: Any, order: Any, xy: Any, rgb: Any, features: Any, begin: int, end: int) -> None:
+def image_features(image: Any, order: Any, window: Any, xy: Any, rgb: Any, features: Any, begin: int, end: int) -> None:
     """Position and colour of places `begin` to `end`, divided by the kernel's widths: x, y, and red, green, blue.
 
     Args:
         image: (H, W, 3) uint8.
-        order: (N,) int32, the pixel at each place, in raster order.
+        order: (N,) int32, the pixel at each place, in raster order of the window.
+        window: Top, left and width of the window in the image, px.
         xy: (2,) float32, the reach in x and y, px.
         rgb: (3,) float32, the reach in colour; not positive leaves colour out.
-        features: (N, 2) or (N, 5) float32, filled.
+        features: (2, N) or (5, N) float32, filled.
         begin: First place.
         end: Beyond the last one.
     """
-    columns = image.shape[1]
+    top, left, columns = window
     for i in range(begin, end):
-        y, x = order[i] // columns, order[i] % columns
-        features[i, 0] = np.float32(x) / xy[0]
-        features[i, 1] = np.float32(y) / xy[1]
-        for k in range(features.shape[1] - 2):
-            features[i, 2 + k] = np.float32(image[y, x, k]) / rgb[k]
+        y, x = top + order[i] // columns, left + order[i] % columns
+        features[0, i] = np.float32(x) / xy[0]
+        features[1, i] = np.float32(y) / xy[1]
+        for k in range(len(features) - 2):
+            features[2 + k, i] = np.float32(image[y, x, k]) / rgb[k]

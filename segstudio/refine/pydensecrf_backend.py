@@ -69,8 +69,6 @@ def _prepared(image: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.float3
     if params.spatial_weight > 0:
         crf.addPairwiseGaussian(sxy=float(params.spatial_xy), compat=float(params.spatial_weight))
     if params.bilateral_weight > 0:
-        if not image.flags.writeable:  # the library asks for a writable buffer although it only reads
-            image = image.copy()
         crf.addPairwiseBilateral(
             sxy=float(params.bilateral_xy),
             srgb=float(params.bilateral_rgb),

@@ -46,8 +46,7 @@ class Team:
         self.size = size or processors()
         self._tasks: SimpleQueue[tuple[_Task, int] | None] = SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._serve, name=f"segstudio-crf-{number}", daemon=True)
-            for number in range(1, self.size)
+            threading.Thread(target=self._serve, name=f"crf-{number}", daemon=True) for number in range(1, self.size)
         ]
         for thread in self._threads:
             thread.start()

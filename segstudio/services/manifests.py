@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,15 +22,20 @@ from segstudio.training.manifest import MASKS_FOLDER, Manifest, ManifestItem
 _NO_CHANNEL: Final = 255
 
 
+def channel_labels(segment_map: SegmentMap, class_ids: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """(H, W) uint8 channels of a network whose channel k is class `class_ids[k]`; 255 where it has none."""
+    table = np.full(256, _NO_CHANNEL, dtype=np.uint8)
+    for channel, class_id in enumerate(class_ids):
+        table[class_id] = channel
+    return np.asarray(table[segment_map.semantic()], np.uint8)
+
+
 def teaching_labels(segment_map: SegmentMap, catalog: Catalog, status: Status) -> npt.NDArray[np.uint8]:
     """(H, W) uint8 network channels to learn, 255 where nothing may be learnt.
 
     Decided pixels of an image in progress teach, all pixels of a reviewed one; ignore never does.
     """
-    table = np.full(256, _NO_CHANNEL, dtype=np.uint8)
-    for channel, class_id in enumerate(catalog.sorted_ids):
-        table[class_id] = channel
-    channels = table[segment_map.semantic()]
+    channels = channel_labels(segment_map, catalog.sorted_ids)
     if status is not Status.REVIEWED:
         channels[~segment_map.decided] = IGNORE
     return channels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from segstudio.core.events import Change
 from segstudio.core.paths import models_dir, user_data_dir
 from segstudio.nets.card import ModelCard, find_card, list_cards
 from segstudio.project.project import Project
+from segstudio.project.runs import RunRecord
 from segstudio.services.downloads import download_text
 from segstudio.services.fitting import Capacity, capacity_of, limit_of, needs_text
 from segstudio.services.sections import place_of, section_of
@@ -63,11 +65,17 @@ def project_card(project: Project, name: str | None) -> ModelCard:
         ModelError: There is none.
     """
     wanted = name or str(project.setting(_ACTIVE_KEY, DEFAULT_MODEL))
-    for run in project.runs():
+    made = made_by_run(project.runs(), wanted)
+    return made[1] if made is not None else find_card(wanted, [f for f in card_folders() if f.is_dir()])
+
+
+def made_by_run(runs: Iterable[RunRecord], name: str) -> tuple[RunRecord, ModelCard] | None:
+    """The run that made the card of that id or path, and the card; None where none of them did."""
+    for run in runs:
         card = _card_of(run.card)
-        if card is not None and wanted in (card.id, str(card.path), f"run-{run.id}"):
-            return card
-    return find_card(wanted, [f for f in card_folders() if f.is_dir()])
+        if card is not None and name in (card.id, str(card.path), f"run-{run.id}"):
+            return run, card
+    return None
 
 
 def _card_of(path: str | None) -> ModelCard | None:

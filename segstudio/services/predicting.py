@@ -376,4 +376,5 @@ class PredictingService:
 
 def _nbytes(prediction: Prediction) -> int:
     probabilities = prediction.probabilities
-    return prediction.labels.nbytes * 2 + (0 if probabilities is None else probabilities.nbytes)
+    layers = 2 if prediction.refinement is None else 4
+    return prediction.labels.nbytes * layers + (0 if probabilities is None else probabilities.nbytes)

@@ -34,6 +34,7 @@ from segstudio.services.refining import RefiningService
 from segstudio.services.saving import Saver
 from segstudio.services.speeds import SpeedService
 from segstudio.services.tasks import Dispatcher, TaskRunner
+from segstudio.services.tuning import TuningService
 
 _HISTORIES_KEPT: Final = 32
 _SAME_DEATH_S: Final = 2.0
@@ -74,6 +75,7 @@ class Workspace:
         self.predicting = PredictingService(self)
         self.speeds = SpeedService(self)
         self.checkpoints = CheckpointService(self)
+        self.tuning = TuningService(self)
         self.refining = RefiningService(self)
         self.finetuning = FinetuningService(self)
         self.exporting = ExportingService(self)

@@ -1,8 +1,7 @@
-"""The whole job by commands, each in a process of its own: new, import, train, predict, evaluate, refine, export."""
+"""The whole job by commands, a process each: new, import, train, predict, evaluate, refine, tune, export."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 from segstudio.imaging.decode import read_labels
+from segstudio.project.project import Project
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +109,6 @@ def test_a_project_is_scored_on_its_validation_images(road: Program) -> None:
     assert figures["mean_iou"] == pytest.approx(trained["best_miou"], abs=0.02)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pydensecrf") is None, reason="pydensecrf is not installed")
 def test_the_crf_sharpens_probabilities_of_another_program(road: Program) -> None:
     label = read_labels(road.folder / "labels" / "disc1.png")
     scores = np.stack([1.0 - label * 0.8, label * 0.8]).astype(np.float32)
@@ -118,6 +117,28 @@ def test_the_crf_sharpens_probabilities_of_another_program(road: Program) -> Non
     sharp = read_labels(road.folder / "sharp.png")
     assert sharp.shape == label.shape
     assert (sharp == label).mean() > 0.95
+    road("refine", "images/disc1.png", "scores.npy", "exact.png", "--exact", "--temperature", "1.5")
+    assert (read_labels(road.folder / "exact.png") == label).mean() > 0.95
+    assert "no CRF engine named" in road(
+        "refine", "images/disc1.png", "scores.npy", "o.png", "--engine", "magic", status=1
+    )
+
+
+def test_tuning_is_kept_and_predicting_goes_by_it(road: Program) -> None:
+    said = road("tune", "discs.segstudio", "--per-class", "--json", "crf.json", "--device", "cpu")
+    figures = json.loads((road.folder / "crf.json").read_text(encoding="utf-8"))
+    # Only the validation image was not learnt from.
+    assert (figures["searched"], figures["checked"], figures["held_out"], figures["learnt"]) == (1, 1, False, False)
+    assert f"mean IoU {figures['before']['mean_iou']:.4f}" in said
+    assert "disc " in said
+    loses = {**figures, "after": figures["before"], "with_preset": figures["before"]}
+    with Project.open(road.folder / "discs.segstudio") as project:
+        assert project.setting("crf") == {"unet-small-run-1": figures}
+        project.set_setting("crf", {"unet-small-run-1": loses})
+    refused = road("predict", "discs.segstudio", "--crf", "--out", "sharp", "--device", "cpu", status=1)
+    assert "does not help" in refused
+    assert len(refused.strip().splitlines()) == 1
+    assert not (road.folder / "sharp").exists()
 
 
 def test_the_export_is_what_torchvision_reads(road: Program) -> None:

@@ -20,6 +20,8 @@ from segstudio.engine.protocol import (
     PredictSpec,
     Progressed,
     RefineSpec,
+    SettleSpec,
+    StrokeSpec,
     Trained,
     TrainSpec,
     WasCancelled,
@@ -46,7 +48,6 @@ def noisy_halves(height, width, classes=2):
     return image, (probabilities / probabilities.sum(0)).astype(np.float16)
 
 
-@needs_pydensecrf
 def test_the_refine_process_gives_what_the_library_call_gives(real_engine, tools):
     image, probabilities = noisy_halves(60, 80)
     heard = tools.Heard()
@@ -55,6 +56,8 @@ def test_the_refine_process_gives_what_the_library_call_gives(real_engine, tools
     expected = refine(image, probabilities)
     assert np.array_equal(result.labels, np.where(expected.argmax(0) == 1, 9, 3))
     assert np.allclose(result.probabilities, expected, atol=2e-3)
+    assert result.live == (3, 9)
+    assert result.uniform == 0
     assert len(heard.of(Progressed)) >= 2
 
 
@@ -88,6 +91,23 @@ def test_a_refine_process_killed_inside_the_library_is_replaced(real_engine, dea
     again = tools.Heard()
     real_engine.refine(RefineSpec(CrfParams(), (0, 1)), *noisy_halves(20, 20), again)
     assert isinstance(again.end(30), Finished)
+
+
+def test_strokes_find_the_image_that_settled_before_and_a_killed_process_says_that_it_is_gone(real_engine, tools):
+    image, probabilities = noisy_halves(60, 80)
+    none = np.full((60, 80), 255, np.uint8)
+    heard, again, window, lost = tools.Heard(), tools.Heard(), tools.Heard(), tools.Heard()
+    real_engine.stroke(SettleSpec(1, CrfParams(), (3, 9)), (image, probabilities, none), heard)
+    settled = heard.end().result
+    real_engine.stroke(SettleSpec(1, CrfParams(), (3, 9)), (none,), again)
+    assert np.array_equal(again.end().result.labels, settled.labels)
+    real_engine.stroke(StrokeSpec(1, (10, 20, 32, 40)), (none[:32, :40],), window)
+    drawn = window.end().result
+    assert drawn.labels.shape == (32, 40)
+    assert (drawn.labels == settled.labels[10:42, 20:60]).mean() > 0.95
+    os.kill(real_engine.process_ids()["refine"], signal.SIGKILL)
+    real_engine.stroke(StrokeSpec(1, (10, 20, 32, 40)), (none[:32, :40],), lost)
+    assert isinstance(lost.end(), Failed)
 
 
 def test_bad_parameters_come_back_as_a_sentence(real_engine, tools):

@@ -121,9 +121,9 @@ class Overlay:
         any_proposed, any_ignored = bool(proposed.any()), bool(ignored.any())
         decided = np.where(proposed, np.uint32(0), colors) if any_proposed else colors
         tile = FillTile(
-            decided=_image(decided),
-            proposed=_image(np.where(proposed, colors, np.uint32(0))) if any_proposed else None,
-            ignored=_image(np.where(ignored, _IGNORE_ARGB, np.uint32(0))) if any_ignored else None,
+            decided=argb_image(decided),
+            proposed=argb_image(np.where(proposed, colors, np.uint32(0))) if any_proposed else None,
+            ignored=argb_image(np.where(ignored, _IGNORE_ARGB, np.uint32(0))) if any_ignored else None,
         )
         return tile, 4 * codes.size * sum(i is not None for i in (tile.decided, tile.proposed, tile.ignored)) + 64
 
@@ -148,8 +148,8 @@ class Overlay:
         colors = np.where(border, self._lines[inner], np.uint32(0))
         proposed = inner >= PROPOSED
         tile = BorderTile(
-            decided=_image(np.where(proposed, np.uint32(0), colors)),
-            proposed=_image(np.where(proposed, colors, np.uint32(0))),
+            decided=argb_image(np.where(proposed, np.uint32(0), colors)),
+            proposed=argb_image(np.where(proposed, colors, np.uint32(0))),
         )
         return tile, 4 * inner.size * sum(i is not None for i in (tile.decided, tile.proposed)) + 64
 
@@ -185,7 +185,7 @@ def _edge_padded(values: npt.NDArray[_Int], pads: list[tuple[int, int]]) -> npt.
     return np.pad(values, pads, mode="edge")
 
 
-def _image(argb: npt.NDArray[np.uint32]) -> QImage | None:
+def argb_image(argb: npt.NDArray[np.uint32]) -> QImage | None:
     """A premultiplied 32-bit image of its own, None where nothing is in it."""
     if not argb.any():
         return None
@@ -211,6 +211,6 @@ def pattern(kind: str, ratio: float) -> QImage:
         phase = (x - y) % period
         argb = np.where(phase < period * 0.25, np.uint32(0xE0E0E0E0), np.uint32(0x40000000))
         argb = np.where((phase >= period * 0.25) & (phase < period * 0.5), np.uint32(0xE0181818), argb)
-    image = _image(argb.astype(np.uint32))
+    image = argb_image(argb.astype(np.uint32))
     assert image is not None
     return image

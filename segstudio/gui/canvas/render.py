@@ -29,6 +29,8 @@ class Renderer:
         opacity: Of the areas, 0 to 1; borders stay opaque.
         outline: True draws the borders of the regions only.
         hidden: True draws no labels at all.
+        before: Other labels to draw left of `split`, or None.
+        split: View position (device pixels from the left) where `before` ends.
     """
 
     def __init__(self, viewport: Viewport, picture: PictureTiles, overlay: Overlay) -> None:
@@ -38,6 +40,8 @@ class Renderer:
         self.opacity = 0.5
         self.outline = False
         self.hidden = False
+        self.before: Overlay | None = None
+        self.split = 0
         self._scratch = QImage()
         self._brushes: dict[str, QBrush] = {}
         self._brush_ratio = 0.0
@@ -47,20 +51,37 @@ class Renderer:
         bounds = exposed.intersected(QRect(*self._image_box()))
         if bounds.isEmpty():
             return
-        rect = self._viewport.image_rect(bounds.left(), bounds.top(), bounds.right() + 1, bounds.bottom() + 1)
-        keys = list(tiles_over(rect, self._viewport.level))
         painter.save()
         painter.setClipRect(bounds)
         self._set_sampling(painter)
-        self._draw_tiles(painter, [(key, self._picture.tile(key)) for key in keys])
+        self._draw_tiles(painter, [(key, self._picture.tile(key)) for key in self._keys(bounds)])
         if not self.hidden:
-            if not self.outline:
-                self._paint_fills(painter, keys, bounds)
-            self._paint_borders(painter, keys, bounds)
+            for overlay, part in self._parts(bounds):
+                self._paint_labels(painter, overlay, part)
         painter.restore()
 
-    def _paint_fills(self, painter: QPainter, keys: Sequence[TileKey], bounds: QRect) -> None:
-        tiles = [(key, self.overlay.fill(key)) for key in keys]
+    def _keys(self, bounds: QRect) -> list[TileKey]:
+        rect = self._viewport.image_rect(bounds.left(), bounds.top(), bounds.right() + 1, bounds.bottom() + 1)
+        return list(tiles_over(rect, self._viewport.level))
+
+    def _parts(self, bounds: QRect) -> list[tuple[Overlay, QRect]]:
+        """The labels to draw, each with its part of the view: two where two versions are compared."""
+        if self.before is None:
+            return [(self.overlay, bounds)]
+        left, right = QRect(bounds), QRect(bounds)
+        left.setRight(min(bounds.right(), self.split - 1))
+        right.setLeft(max(bounds.left(), self.split))
+        return [(overlay, part) for overlay, part in ((self.before, left), (self.overlay, right)) if not part.isEmpty()]
+
+    def _paint_labels(self, painter: QPainter, overlay: Overlay, bounds: QRect) -> None:
+        painter.setClipRect(bounds)
+        keys = self._keys(bounds)
+        if not self.outline:
+            self._paint_fills(painter, overlay, keys, bounds)
+        self._paint_borders(painter, overlay, keys, bounds)
+
+    def _paint_fills(self, painter: QPainter, overlay: Overlay, keys: Sequence[TileKey], bounds: QRect) -> None:
+        tiles = [(key, overlay.fill(key)) for key in keys]
         painter.setOpacity(self.opacity)
         self._draw_tiles(painter, [(key, tile.decided) for key, tile in tiles if tile.decided is not None])
         for kind, mode in (("proposed", _DESTINATION_IN), ("ignored", _SOURCE_IN)):
@@ -70,15 +91,15 @@ class Renderer:
                 self._paint_patterned(painter, box, kind, mode, partial(self._draw_tiles, images=images))
         painter.setOpacity(1.0)
 
-    def _paint_borders(self, painter: QPainter, keys: Sequence[TileKey], bounds: QRect) -> None:
+    def _paint_borders(self, painter: QPainter, overlay: Overlay, keys: Sequence[TileKey], bounds: QRect) -> None:
         """Borders of all regions in outline mode, of the proposal otherwise; a proposal's are dashed."""
-        if not self.outline and self.overlay.proposal is None:
+        if not self.outline and overlay.proposal is None:
             return
         if self._viewport.zoom >= _NEAREST_FROM_ZOOM:
-            self._paint_edges(painter, keys, bounds)
+            self._paint_edges(painter, overlay, keys, bounds)
             return
         width = 1 if self._viewport.zoom >= 1.0 else 2
-        tiles = [(key, self.overlay.border(key, width)) for key in keys]
+        tiles = [(key, overlay.border(key, width)) for key in keys]
         if self.outline:
             self._draw_tiles(painter, [(key, tile.decided) for key, tile in tiles if tile.decided is not None])
         dashed = [(key, tile.proposed) for key, tile in tiles if tile.proposed is not None]
@@ -86,20 +107,25 @@ class Renderer:
             box = self._box_of([key for key, _ in dashed]).intersected(bounds)
             self._paint_patterned(painter, box, "dash", _DESTINATION_IN, partial(self._draw_tiles, images=dashed))
 
-    def _paint_edges(self, painter: QPainter, keys: Sequence[TileKey], bounds: QRect) -> None:
+    def _paint_edges(self, painter: QPainter, overlay: Overlay, keys: Sequence[TileKey], bounds: QRect) -> None:
         decided: dict[int, list[QRect]] = {}
         proposed: dict[int, list[QRect]] = {}
         for key in keys:
-            self._collect_edges(key, bounds, decided if self.outline else None, proposed)
+            self._collect_edges(overlay, key, bounds, decided if self.outline else None, proposed)
         _fill_rects(painter, decided)
         if proposed:
             self._paint_patterned(painter, bounds, "dash", _DESTINATION_IN, partial(_fill_rects, rects=proposed))
 
     def _collect_edges(
-        self, key: TileKey, bounds: QRect, decided: dict[int, list[QRect]] | None, proposed: dict[int, list[QRect]]
+        self,
+        overlay: Overlay,
+        key: TileKey,
+        bounds: QRect,
+        decided: dict[int, list[QRect]] | None,
+        proposed: dict[int, list[QRect]],
     ) -> None:
         """Adds the rectangles, by colour, of the border pieces of a tile within `bounds`."""
-        edges = self.overlay.edges(key)
+        edges = overlay.edges(key)
         wanted = np.ones(edges.codes.size, dtype=np.bool_) if decided is not None else edges.codes >= PROPOSED
         box = self._target(key, TILE_PX, TILE_PX)
         scale = np.array([box.width(), box.height()] * 2) / TILE_PX
@@ -113,7 +139,7 @@ class Renderer:
         spans[:, 0] = np.where(right, spans[:, 2] - thick, spans[:, 0])
         wanted &= (spans[:, 2] > bounds.left()) & (spans[:, 0] <= bounds.right())
         wanted &= (spans[:, 3] > bounds.top()) & (spans[:, 1] <= bounds.bottom())
-        colors = self.overlay.line_colors(edges.codes)[wanted].tolist()
+        colors = overlay.line_colors(edges.codes)[wanted].tolist()
         for (x0, y0, x1, y1), code, color in zip(spans[wanted].tolist(), edges.codes[wanted], colors, strict=True):
             target = proposed if code >= PROPOSED or decided is None else decided
             target.setdefault(color, []).append(QRect(x0, y0, x1 - x0, y1 - y0))

@@ -1,16 +1,19 @@
-"""The refinement panel: the dense CRF's presets, its six numbers, and one button."""
+"""The refinement panel: the dense CRF's presets and numbers, one button, and what came of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDoubleSpinBox, QGridLayout, QSizePolicy, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QCheckBox, QGridLayout, QVBoxLayout, QWidget
 
 from segstudio.core.events import Change
+from segstudio.gui.canvas.reach import Reach
 from segstudio.gui.panels.common import (
     Panel,
+    images_text,
     key_button,
     label,
     progress_bar,
@@ -19,54 +22,54 @@ from segstudio.gui.panels.common import (
     show_progress,
 )
 from segstudio.gui.panels.model import compact_combo
+from segstudio.gui.panels.refine_fields import NumberGrid
+from segstudio.gui.panels.refine_result import RefineResult
+from segstudio.gui.panels.refine_tuning import RefineTuning
+from segstudio.services.gain import loss_of
 
 if TYPE_CHECKING:
+    from segstudio.refine.tuned import Tuned
     from segstudio.services.workspace import Workspace
 
 KEY_REFINE: Final = "C"
-_SPIN_PX: Final = 96
 _VERB: Final = "Sharpening"
-_FIRST_CHOICE: Final = "pydensecrf"
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One parameter: its name in the parameters, its words, its range and step, and what it does."""
-
-    name: str
-    title: str
-    low: float
-    high: float
-    step: float
-    unit: str
-    tip: str
-
-
-FIELDS: Final = (
-    _Field("bilateral_weight", "Colour weight", 0, 100, 0.5, "",
-           "How strongly pixels of similar colour are pulled to the same class. 0 switches this off."),
-    _Field("bilateral_xy", "Colour reach", 0.5, 1000, 1, " px",
-           "How far apart two pixels of similar colour may be and still influence each other."),
-    _Field("bilateral_rgb", "Colour tolerance", 0.5, 255, 0.5, "",
-           "How different two colours (0-255) may be and still count as similar. Small keeps closer to edges."),
-    _Field("spatial_weight", "Smoothing weight", 0, 100, 0.5, "",
-           "How strongly neighbours are pulled to the same class whatever their colour. Removes specks; 0 is off."),
-    _Field("spatial_xy", "Smoothing reach", 0.5, 200, 0.5, " px",
-           "How far the smoothing reaches. Large values round off thin parts."),
-    _Field("iterations", "Iterations", 1, 50, 1, "",
-           "Rounds of mean-field updates. 5 to 10 is usually enough; time grows with it."),
-)  # fmt: skip
+_TUNING_VERB: Final = "Tuning"
+_TUNED: Final = "tuned"
+_FIRST_CHOICE: Final = "native"
+_ENGINES: Final = {
+    "native": ("This program's own", "Runs on the processor and needs nothing else"),
+    "torch": ("PyTorch", "Runs on the graphics card, where there is one"),
+    "pydensecrf": ("pydensecrf", "The program that many papers used, to compare with"),
+}
+_REACH_TIP: Final = (
+    "Draws how far colour and smoothing reach around the pointer. At a circle the influence has fallen to 61 %, at "
+    "twice its radius to 14 %. Pixels that the colour kernel joins to the one under the pointer are tinted."
+)
+_EXACT_TIP: Final = (
+    "Computes every class to the end. Otherwise a class that no pixel wants (below 1 % everywhere) is dropped on the "
+    "way: faster with many classes, and nearly always the same answer."
+)
 
 
 class RefinePanel(Panel):
-    """Sharpens the proposal of the image shown along the image's own edges."""
+    """Sharpens the proposal of the image shown along the image's own edges.
 
-    flags: ClassVar[Change] = Change.PROPOSAL | Change.CURRENT | Change.JOBS | Change.SETTINGS
+    `reach_changed` gives the `Reach` to draw on the image, or None; `split_chosen` the fraction of the image that is to
+    show the proposal from before.
+    """
+
+    flags: ClassVar[Change] = (
+        Change.PROPOSAL | Change.CURRENT | Change.JOBS | Change.SETTINGS | Change.CATALOG | Change.MODELS
+    )
+    reach_changed = Signal(object)
+    split_chosen = Signal(float)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._presets: dict[str, tuple[str, str, Any]] = {}
-        self._usable = False
+        self._base: Any = None
+        self._tuned: Tuned | None = None
+        self._usable = self._at_reach = False
         self._make()
         self._assemble()
         self.refresh(Change(0))
@@ -76,63 +79,48 @@ class RefinePanel(Panel):
         self.preset.setPlaceholderText("Your own values")
         self.preset.activated.connect(lambda _index: self._use_preset())
         self.source = label("", "muted")
+        self.numbers = NumberGrid()
+        self.fields = self.numbers.fields
+        self.numbers.edited.connect(self._edited)
+        self.numbers.reach_asked.connect(self._ask_reach)
+        self.reach_box = _check_box("Show reach on the image", _REACH_TIP)
+        self.reach_box.toggled.connect(lambda _on: self._show_reach())
+        self.exact_box = _check_box("Keep every class (exact)", _EXACT_TIP)
         self.backend = compact_combo("Engine", "The program that computes the refinement")
-        self.fields: dict[str, QSpinBox | QDoubleSpinBox] = {}
-        for field in FIELDS:
-            self.fields[field.name] = self._spin(field)
+        self.engine_row = QWidget()
         self.refine_button = key_button(
             "Refine", "refine", KEY_REFINE, "Sharpen the proposal along the edges in the image", self.refine, "primary"
         )
         self.cancel_button = key_button("Cancel", "cancel", "", "Stop refining", self.cancel, "danger")
         self.progress = progress_bar("Progress of the refinement")
         self.state = label("", "muted")
+        self.result = RefineResult()
+        self.result.split_chosen.connect(self.split_chosen)
+        self.result.take_back_asked.connect(self.take_back)
+        self.loss = label("", "warning")
+        self.tuning = RefineTuning()
+        self.tuning.tune_asked.connect(self.tune)
+        self.tuning.cancel_asked.connect(self.cancel_tuning)
         self.missing = label("", "warning")
-
-    def _spin(self, field: _Field) -> QSpinBox | QDoubleSpinBox:
-        spin: QSpinBox | QDoubleSpinBox
-        if field.name == "iterations":
-            spin = QSpinBox()
-            spin.setRange(int(field.low), int(field.high))
-            spin.valueChanged.connect(lambda _value: self._edited())
-        else:
-            spin = QDoubleSpinBox()
-            spin.setDecimals(1)
-            spin.setRange(field.low, field.high)
-            spin.setSingleStep(field.step)
-            spin.valueChanged.connect(lambda _value: self._edited())
-        spin.setSuffix(field.unit)
-        spin.setAccessibleName(field.title)
-        spin.setAccessibleDescription(field.tip)
-        spin.setToolTip(f"{field.title}\n{field.tip}")
-        spin.setKeyboardTracking(False)
-        spin.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        return spin
 
     def _assemble(self) -> None:
         self.body = QWidget()
         inside = QVBoxLayout(self.body)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.setSpacing(8)
-        inside.addWidget(self.preset)
-        inside.addWidget(self.source)
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(6)
-        grid.setColumnStretch(0, 1)
-        grid.setColumnMinimumWidth(1, _SPIN_PX)
-        for index, field in enumerate(FIELDS):
-            title = label(field.title, wrap=False)
-            title.setBuddy(self.fields[field.name])
-            title.setToolTip(field.tip)
-            grid.addWidget(title, index, 0)
-            grid.addWidget(self.fields[field.name], index, 1)
-        inside.addLayout(grid)
-        inside.addWidget(self.backend)
-        inside.addWidget(self.refine_button)
-        inside.addWidget(self.progress)
-        inside.addWidget(self.state)
-        inside.addWidget(self.cancel_button)
+        engine = QGridLayout(self.engine_row)
+        engine.setContentsMargins(0, 0, 0, 0)
+        title = label("Engine", wrap=False)
+        title.setBuddy(self.backend)
+        engine.addWidget(title, 0, 0)
+        engine.addWidget(self.backend, 0, 1)
+        engine.setColumnStretch(1, 1)
+        for widget in (
+            *(self.preset, self.source, self.numbers, self.reach_box, self.exact_box, self.engine_row),
+            *(self.loss, self.refine_button, self.progress, self.state, self.cancel_button, self.result),
+            self.tuning,
+        ):
+            inside.addWidget(widget)
         for widget in (self.missing, self.body, self.error):
             self.column.addWidget(widget)
         self.column.addStretch(1)
@@ -140,26 +128,51 @@ class RefinePanel(Panel):
     # -- what a person can ask for -----------------------------------------------------------------
 
     def refine(self) -> None:
-        """Refine the proposal shown with the numbers shown."""
+        """Refine the proposal shown with the numbers shown, also where the panel says that they lose."""
         workspace = self.workspace
         if workspace is None or not self._can_refine(workspace):
             return
-        self.attempt(lambda: workspace.refining.refine_current(self.params(), self.engine))
+        refine = partial(workspace.refining.refine_current, self.params(), self.engine)
+        self.attempt(lambda: refine(exact=self.exact, anyway=bool(self.loss.text())))
 
     def cancel(self) -> None:
         """Stop what is running."""
         if self.workspace is not None:
             self.attempt(self.workspace.refining.cancel)
 
+    def take_back(self) -> None:
+        """Return to the proposal from before the refinement."""
+        if self.workspace is not None:
+            self.attempt(self.workspace.refining.take_back)
+
+    def tune(self) -> None:
+        """Look for the numbers that do best on the reviewed images, starting from those shown."""
+        workspace = self.workspace
+        if workspace is None:
+            return
+        start = self.params()
+        if self._tuned is not None and start == self._tuned.params:
+            start = self._tuned.preset
+        self.attempt(lambda: workspace.tuning.start(preset=start))
+
+    def cancel_tuning(self) -> None:
+        """Stop looking for better numbers."""
+        if self.workspace is not None:
+            self.attempt(self.workspace.tuning.cancel)
+
     @property
     def engine(self) -> str:
         """The program chosen to compute it."""
         return str(self.backend.currentData() or _FIRST_CHOICE)
 
+    @property
+    def exact(self) -> bool:
+        """Whether every class is kept to the end."""
+        return self.exact_box.isChecked()
+
     def params(self) -> Any:
         """The numbers shown, as parameters of the refinement (same type as the presets')."""
-        first = next(iter(self._presets.values()))[2]
-        return replace(first, **{name: spin.value() for name, spin in self.fields.items()})
+        return replace(self._base, **self.numbers.edits(self._base))
 
     # -- showing --------------------------------------------------------------------------------
 
@@ -168,16 +181,20 @@ class RefinePanel(Panel):
         workspace = self.workspace
         self.setEnabled(workspace is not None)
         if workspace is None:
-            for widget in (self.progress, self.cancel_button, self.backend, self.missing):
+            hidden = (self.progress, self.cancel_button, self.engine_row, self.missing, self.result, self.loss)
+            for widget in (*hidden, self.tuning):
                 widget.hide()
             set_text(self.source, "")
             set_text(self.state, "Open a project to refine its proposals.")
             return
         if not self._presets:
             self._load_presets(workspace)
+        self._show_tuning(workspace)
         if what & Change.SETTINGS:
             self._show_backends(workspace)
         self._show_busy(workspace)
+        prediction = workspace.current.prediction if workspace.current is not None else None
+        self.result.show_result(prediction, workspace.catalog)
 
     def _load_presets(self, workspace: Workspace) -> None:
         for key, title, source, params in workspace.refining.presets():
@@ -194,17 +211,43 @@ class RefinePanel(Panel):
         if usable != [self.backend.itemData(i) for i in range(self.backend.count())]:
             self.backend.clear()
             for name in usable:
-                self.backend.addItem(name, name)
-        self.backend.setVisible(len(usable) > 1)
+                title, tip = _ENGINES.get(name, (name, ""))
+                self.backend.addItem(title, name)
+                self.backend.setItemData(self.backend.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.engine_row.setVisible(len(usable) > 1)
         self.body.setVisible(bool(usable))
         reasons = [states.get(_FIRST_CHOICE), *states.values()]
         set_text(self.missing, next((r for r in reasons if r), "") if not usable else "")
+
+    def _show_tuning(self, workspace: Workspace) -> None:
+        """Offer what was found for the model in use as numbers to choose, and choose them where they are new."""
+        tuned = workspace.tuning.result
+        if tuned != self._tuned:
+            self._tuned = tuned
+            self._presets.pop(_TUNED, None)
+            self.preset.removeItem(self.preset.findData(_TUNED))
+            if tuned is not None:
+                source = f"Did best on {images_text(tuned.searched)} of this project."
+                self._presets[_TUNED] = ("Tuned to my labels", source, tuned.params)
+                self.preset.insertItem(0, "Tuned to my labels", _TUNED)
+            best = tuned.best if tuned is not None else workspace.refining.default_params
+            match = next((key for key, (_t, _s, known) in self._presets.items() if known == best), None)
+            self.preset.setCurrentIndex(self.preset.findData(match) if match is not None else 0)
+            self._use_preset()
+        running = running_job(workspace, _TUNING_VERB) if workspace.tuning.busy else None
+        self.tuning.setVisible(True)
+        self.tuning.show_state(tuned, running)
+
+    def _show_loss(self) -> None:
+        """Say where the numbers shown are known to make this model's proposals worse."""
+        set_text(self.loss, loss_of(self._tuned, self.params()) or "")
 
     def _show_busy(self, workspace: Workspace) -> None:
         busy = workspace.refining.busy
         fraction, _text = running_job(workspace, _VERB)
         self.refine_button.setEnabled(self._can_refine(workspace))
-        self.refine_button.setText("Refining…" if busy else "Refine")
+        self._show_loss()
+        self.refine_button.setText("Refining…" if busy else "Refine anyway" if self.loss.text() else "Refine")
         self.progress.setVisible(busy)
         self.cancel_button.setVisible(busy)
         show_progress(self.progress, fraction if busy else 0.0)
@@ -223,7 +266,11 @@ class RefinePanel(Panel):
             return "A refinement sharpens a proposal: press R for one first."
         if prediction.probabilities is None:
             return "This proposal carries no probabilities: press R for a new one."
-        return "The proposal shown is refined." if prediction.refined else ""
+        return "The proposal shown is refined." if prediction.refined and prediction.refinement is None else ""
+
+    def set_split(self, fraction: float) -> None:
+        """Show where the line between before and after stands on the image."""
+        self.result.set_split(fraction)
 
     # -- numbers --------------------------------------------------------------------------------
 
@@ -231,12 +278,10 @@ class RefinePanel(Panel):
         key = self.preset.currentData()
         if key is None:
             return
-        _title, source, params = self._presets[key]
-        for name, spin in self.fields.items():
-            blocked = spin.blockSignals(True)
-            spin.setValue(getattr(params, name))
-            spin.blockSignals(blocked)
+        _title, source, self._base = self._presets[key]
+        self.numbers.show_values(self._base)
         set_text(self.source, source)
+        self._numbers_changed()
 
     def _edited(self) -> None:
         params = self.params()
@@ -244,3 +289,29 @@ class RefinePanel(Panel):
         self.preset.setCurrentIndex(self.preset.findData(match) if match is not None else -1)
         source = self._presets[match][1] if match is not None else "Your own values; choose a preset to return to it."
         set_text(self.source, source)
+        self._numbers_changed()
+
+    def _numbers_changed(self) -> None:
+        self._show_reach()
+        if self.workspace is not None:
+            self._show_busy(self.workspace)
+
+    def _ask_reach(self, wanted: bool) -> None:  # noqa: FBT001 - Qt slot
+        self._at_reach = wanted
+        self._show_reach()
+
+    def _show_reach(self) -> None:
+        """Tell the canvas which widths to draw: while somebody is at one of them, or wants them all the time."""
+        if self._base is None or not (self._at_reach or self.reach_box.isChecked()):
+            self.reach_changed.emit(None)
+            return
+        params = self.params()
+        self.reach_changed.emit(Reach(params.bilateral_xy, params.bilateral_rgb, params.spatial_xy))
+
+
+def _check_box(title: str, tip: str) -> QCheckBox:
+    box = QCheckBox(title)
+    box.setAccessibleName(title)
+    box.setAccessibleDescription(tip)
+    box.setToolTip(f"{title}\n{tip}")
+    return box

@@ -18,6 +18,7 @@ from segstudio.core.segmentmap import SegmentMap
 from segstudio.nets.card import ModelCard
 from segstudio.project.runs import RunRecord
 from segstudio.refine.params import CrfParams
+from segstudio.refine.tuned import Score, Tuned
 from segstudio.services.checkpoints import ImportedCard
 from segstudio.services.finetuning import Readiness, RunView
 from segstudio.services.jobboard import JobRecord
@@ -127,7 +128,7 @@ class FakeCheckpoints:
 class FakeRefining:
     calls: CALLS
     busy: bool = False
-    reasons: dict[str, str | None] = field(default_factory=lambda: {"pydensecrf": None})
+    reasons: dict[str, str | None] = field(default_factory=lambda: {"native": None})
 
     def presets(self) -> list[tuple[str, str, str, CrfParams]]:
         return [
@@ -138,11 +139,34 @@ class FakeRefining:
     def backends(self) -> dict[str, str | None]:
         return self.reasons
 
-    def refine_current(self, params: CrfParams, backend: str) -> None:
-        self.calls.append(("refine_current", params, backend))
+    @property
+    def default_params(self) -> CrfParams:
+        return CrfParams()
+
+    def refine_current(self, params: CrfParams, backend: str, *, exact: bool = False, anyway: bool = False) -> None:
+        self.calls.append(("refine_current", params, backend, exact, anyway))
+
+    def take_back(self) -> None:
+        self.calls.append(("take_back",))
 
     def cancel(self) -> None:
         self.calls.append(("cancel_refining",))
+
+
+@dataclass
+class FakeTuning:
+    calls: CALLS
+    busy: bool = False
+    result: Tuned | None = None
+    refuse: str = ""
+
+    def start(self, *, preset: CrfParams) -> None:
+        self.calls.append(("start_tuning", preset))
+        if self.refuse:
+            raise UserError(self.refuse)
+
+    def cancel(self) -> None:
+        self.calls.append(("cancel_tuning",))
 
 
 @dataclass
@@ -281,6 +305,15 @@ def prediction(*, trained: bool = True, refined: bool = False) -> Prediction:
     )  # fmt: skip
 
 
+def tuned(before: float, with_preset: float, after: float) -> Tuned:
+    """A gain check of the default preset against other values, with three mean IoUs."""
+    one, two, three = (Score(value, (value, value)) for value in (before, with_preset, after))
+    return Tuned(
+        params=CrfParams(7, 30, 13.579, 3, 1, temperature=1.4), preset=CrfParams(), before=one, with_preset=two,
+        after=three, class_names=("background", "nucleus"), searched=9, checked=3, held_out=True, trials=120,
+    )  # fmt: skip
+
+
 def run(number: int, **changes: Any) -> RunRecord:
     record = RunRecord(
         id=number, folder=Path(f"/runs/{number}"), state=str(JobState.DONE), parent=None,
@@ -306,6 +339,7 @@ class FakeWorkspace:
         self.speeds = FakeSpeeds(self.calls)
         self.checkpoints = FakeCheckpoints(self.calls)
         self.refining = FakeRefining(self.calls)
+        self.tuning = FakeTuning(self.calls)
         self.finetuning = FakeFinetuning(self.calls)
         self.jobs = FakeJobs(self.calls)
         self.exporting = FakeExporting(self.calls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from pytestqt.qtbot import QtBot
 from segstudio.core.catalog import IGNORE
 from segstudio.core.geometry import Rect
 from segstudio.core.items import Status
-from segstudio.core.prediction import NO_OPINION, Prediction
+from segstudio.core.prediction import NO_OPINION, Prediction, Refinement
 from segstudio.core.settings import Settings
 from segstudio.gui import commands
 from segstudio.gui.dialogs.models import ModelsDialog
@@ -183,6 +184,37 @@ def test_holding_h_hides_the_overlay_until_it_is_released(opened: MainWindow, qt
     assert canvas.overlay_hidden
     QTest.keyRelease(canvas, Qt.Key.Key_H)
     assert not canvas.overlay_hidden
+
+
+def test_holding_s_shows_the_proposal_from_before_until_it_is_released(opened: MainWindow, qtbot: QtBot) -> None:
+    _focus(opened, qtbot)
+    canvas, compare = opened.workbench.canvas, opened.actions_table["compare"]
+    assert not compare.isEnabled()
+    annotator = opened.workbench_workspace.current  # type: ignore[union-attr]
+    assert annotator is not None
+    zeros = np.zeros(annotator.map.shape, np.uint8)
+    before = Prediction(labels=zeros, confidence=zeros, probabilities=None, class_ids=(0, 1), model_id="m")
+    refinement = Refinement(before=before, live=(0, 1))
+    annotator.set_prediction(replace(before, labels=zeros + 1, refined=True, refinement=refinement))
+    assert compare.isEnabled()
+    QTest.keyPress(canvas, Qt.Key.Key_S)
+    assert canvas.comparing
+    QTest.keyRelease(canvas, Qt.Key.Key_S)
+    assert not canvas.comparing
+    QTest.keyClick(canvas, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    assert canvas.split == 0.5
+    assert opened.workbench.side.refine.result.slider.value() == 500
+    opened.workbench.side.refine.result.slider.setValue(0)
+    assert not canvas.comparing
+
+
+def test_the_refinement_panel_draws_its_reach_on_the_canvas(opened: MainWindow) -> None:
+    opened.workbench.side.refine.reach_box.click()
+    reach = opened.workbench.canvas.reach
+    assert reach is not None
+    assert reach.color == opened.workbench.side.refine.params().bilateral_xy
+    opened.workbench.side.refine.reach_box.click()
+    assert opened.workbench.canvas.reach is None
 
 
 def test_undo_names_the_edit_and_takes_it_back(opened: MainWindow, qtbot: QtBot) -> None:
@@ -373,7 +405,7 @@ def test_the_refinement_key_takes_the_numbers_that_the_panel_shows(
     workspace = opened.workbench_workspace
     assert workspace is not None
     asked: list[CrfParams] = []
-    monkeypatch.setattr(workspace.refining, "refine_current", lambda params, _engine: asked.append(params))
+    monkeypatch.setattr(workspace.refining, "refine_current", lambda params, _engine, exact: asked.append(params))
     panel = opened.workbench.side.refine
     panel.fields["iterations"].setValue(7)
     opened.actions_table["refine"].setEnabled(True)

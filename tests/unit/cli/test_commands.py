@@ -16,6 +16,9 @@ from segstudio.core.items import Status
 from segstudio.imaging.decode import read_labels
 from segstudio.nets.card import find_card, save_card
 from segstudio.project.project import Project
+from segstudio.refine.params import CrfParams
+from segstudio.refine.tuned import Score, Tuned
+from segstudio.services.gain import remember_gain
 
 Capture = pytest.CaptureFixture[str]
 
@@ -91,6 +94,9 @@ def test_new_makes_a_project_and_says_what_is_in_it(tmp_path: Path, images: Path
         (["refine", "{photos}/photo1.jpg", "{tmp}/none.npy", "{tmp}/o.png"], ("none.npy",)),
         (["refine", "{photos}/photo1.jpg", "{photos}/photo1.jpg", "{tmp}/o.png"], ("photo1.jpg", "not a plain NumPy")),
         (["refine", "{photos}/photo1.jpg", "x.npy", "o.png", "--preset", "magic"], ("magic",)),
+        (["refine", "{photos}/photo1.jpg", "x.npy", "o.png", "--temperature", "0"], ("temperature", "0.01")),
+        (["tune", "{project}"], ("not trained",)),
+        (["tune", "{project}", "--preset", "magic"], ("magic",)),
     ],
 )
 def test_a_persons_error_is_one_line_and_exit_code_1(
@@ -117,6 +123,8 @@ def test_a_persons_error_is_one_line_and_exit_code_1(
         ["evaluate", "--predictions", "p", "--labels", "l"],
         ["evaluate", "p", "--split", "sideways"],
         ["refine", "a"],
+        ["tune"],
+        ["tune", "a", "--images", "0"],
         ["info", "--nonsense"],
         ["models", "nonsense"],
     ],
@@ -258,6 +266,41 @@ def test_a_missing_prediction_is_one_line_that_names_it(scored: list[str], tmp_p
     (tmp_path / "guess" / "a.png").rename(tmp_path / "guess" / "b.png")
     assert run(scored) == 1
     _one_line(capsys, "1 of 1 labels have no prediction (a is the first)")
+
+
+# -- predict: the CRF ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "params"),
+    [((), None), (("--crf",), CrfParams(bilateral_weight=2)), (("--crf-anyway",), CrfParams(bilateral_weight=2))],
+)
+def test_predicting_refines_with_the_values_tuned_for_the_model(
+    project: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], params: CrfParams | None
+) -> None:
+    asked: list[CrfParams | None] = []
+
+    def predict_images(*_arguments: object, crf: CrfParams | None, **_options: object) -> list[object]:
+        asked.append(crf)
+        return []
+
+    monkeypatch.setattr("segstudio.cli.predict.predict_images", predict_images)
+    score, worse = Score(0.7, (0.7, 0.7)), Score(0.6, (0.6, 0.6))
+    with Project.open(project) as opened:
+        tuned = Tuned(
+            params=CrfParams(bilateral_weight=2),
+            preset=CrfParams(),
+            before=worse,
+            with_preset=worse,
+            after=score,
+            class_names=("background", "cell"),
+            searched=1,
+            checked=1,
+            held_out=False,
+        )
+        remember_gain(opened, "unet-small", tuned)
+    assert run(["predict", str(project), *options]) == 0
+    assert asked == [params]
 
 
 # -- help and the rest ---------------------------------------------------------------------------------------------

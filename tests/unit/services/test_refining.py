@@ -39,7 +39,7 @@ def asked(proposed: Workspace, monkeypatch: pytest.MonkeyPatch) -> list[tuple[An
 
 def _arrays(class_id: int) -> PredictionArrays:
     labels = np.full((40, 60), class_id, np.uint8)
-    return PredictionArrays(labels, labels, np.ones((2, 40, 60), np.float16), (0, 1))
+    return PredictionArrays(labels, labels, np.ones((2, 40, 60), np.float16), (0, 1), live=(class_id,), uniform=3)
 
 
 def test_refining_gives_a_refined_proposal_and_keeps_the_networks_own_scores(
@@ -87,7 +87,40 @@ def test_refining_twice_starts_from_the_network_both_times(
     proposed.refining.refine_current()
     assert asked[1][1] is asked[0][1]
     assert asked[0][0].class_ids == (0, 1)
-    assert asked[0][0].backend == "pydensecrf"
+    assert asked[0][0].backend == "native"
+    assert not asked[0][0].exact
+    first = proposed.current.prediction if proposed.current is not None else None
+    assert first is not None
+    asked[1][2](Finished(_arrays(0)))
+    assert dispatcher.run_until(lambda: not proposed.refining.busy, timeout=20)
+    second = proposed.current.prediction if proposed.current is not None else None
+    assert second is not None
+    assert second.refinement is not None
+    assert first.refinement is not None
+    assert second.refinement.before is first.refinement.before
+
+
+def test_the_proposal_from_before_stays_beside_the_refined_one_and_comes_back(
+    proposed: Workspace, dispatcher: QueueDispatcher, asked: list[tuple[Any, Any, Any]]
+) -> None:
+    annotator = proposed.current
+    assert annotator is not None
+    before = annotator.prediction
+    proposed.refining.refine_current(exact=True)
+    assert asked[0][0].exact
+    asked[0][2](Finished(_arrays(1)))
+    assert dispatcher.run_until(lambda: not proposed.refining.busy, timeout=20)
+    after = annotator.prediction
+    assert after is not None
+    assert after.refinement is not None
+    assert after.refinement.before is before
+    assert after.refinement.live == (1,)
+    assert after.refinement.uniform == 3
+    proposed.refining.take_back()
+    assert annotator.prediction is before
+    assert proposed.predicting.cached(annotator.item.id) is before
+    proposed.refining.take_back()
+    assert annotator.prediction is before
 
 
 def test_only_the_newest_refinement_is_shown(
