@@ -27,9 +27,11 @@ class Lattice:
         ids: (N, d + 1) int32, the corners of each pixel's simplex.
         shares: (N, d + 1) float32, its barycentric coordinates; they sum to 1.
         starts: (V + 1,) int32, where each point's entries start.
-        pixels: (N (d + 1),) int32, pixels by point, in pixel order.
+        pixels: (N (d + 1),) int32, pixels by point, in pixel order, the first of each point as its complement.
         weights: (N (d + 1),) float32, their shares.
-        links: For each of d + 1 axes (entries,) int32: chains of neighbours, the last of each as its complement.
+        chains: (d + 1, V + 1) int32: for each axis chains of neighbours, the last of each as its complement, then one
+            entry more, so that kernels may look ahead.
+        lengths: (d + 1,) int64, how much of each of these is filled, that entry included.
         mass: (N,) float32, the filter of ones: the sum of the kernel over all pixels, itself included.
     """
 
@@ -38,13 +40,19 @@ class Lattice:
     starts: npt.NDArray[np.int32]
     pixels: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float32]
-    links: tuple[npt.NDArray[np.int32], ...]
+    chains: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.int64]
     mass: npt.NDArray[np.float32]
 
     @property
     def points(self) -> int:
         """How many lattice points hold anything."""
         return len(self.starts) - 1
+
+    @property
+    def links(self) -> tuple[npt.NDArray[np.int32], ...]:
+        """The filled part of each axis's chains."""
+        return tuple(chain[:length] for chain, length in zip(self.chains, self.lengths, strict=True))
 
     @property
     def dimensions(self) -> int:
@@ -59,7 +67,7 @@ class Lattice:
     @property
     def nbytes(self) -> int:
         """Bytes of main memory."""
-        arrays = (self.ids, self.shares, self.starts, self.pixels, self.weights, self.mass, *self.links)
+        arrays = (self.ids, self.shares, self.starts, self.pixels, self.weights, self.mass, self.chains)
         return sum(array.nbytes for array in arrays)
 
 
@@ -101,9 +109,12 @@ def build_lattice(features: npt.NDArray[np.float32], team: Team) -> Lattice:
         kernels.collect(ids, shares, counts[part], pixels, weights, *ranges[part])
 
     team.run(collect)
-    links = _chains(table, bits, keys, codes, team)
-    mass = _mass(ids, shares, starts, pixels, weights, links, team)
-    return Lattice(ids, shares, starts, pixels, weights, links, mass)
+    team.run(lambda part, parts: kernels.mark(starts, pixels, *span(len(keys), part, parts)))
+    chains, lengths = _chains(table, bits, keys, codes, team)
+    mass = np.empty(count, np.float32)
+    lattice = Lattice(ids, shares, starts, pixels, weights, chains, lengths, mass)
+    _fill_mass(lattice, team)
+    return lattice
 
 
 def _checked(features: npt.NDArray[Any]) -> None:
@@ -136,49 +147,42 @@ def _merged(
 
 def _chains(
     table: npt.NDArray[np.int32], bits: int, keys: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], team: Team
-) -> tuple[npt.NDArray[np.int32], ...]:
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     deltas = permutohedral.steps(codes)
-    links: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)] * len(deltas)
+    chains = np.empty((len(deltas), len(keys) + 1), np.int32)
+    lengths = np.empty(len(deltas), np.int64)
 
     def work(part: int, parts: int) -> None:
         following = np.empty(len(keys), np.int32)
-        listed = np.empty(len(keys), np.int32)
         for axis in range(part, len(deltas), parts):
             kernels.neighbours(table, bits, keys, deltas[axis], following)
-            links[axis] = listed[: kernels.chain(following, listed)].copy()
+            lengths[axis] = kernels.chain(following, chains[axis])
 
     team.run(work)
-    return tuple(links)
+    return chains, lengths
 
 
-def _mass(
-    ids: npt.NDArray[np.int32],
-    shares: npt.NDArray[np.float32],
-    starts: npt.NDArray[np.int32],
-    pixels: npt.NDArray[np.int32],
-    weights: npt.NDArray[np.float32],
-    links: tuple[npt.NDArray[np.int32], ...],
-    team: Team,
-) -> npt.NDArray[np.float32]:
-    ones = np.ones(len(ids), np.float32)
-    points = len(starts) - 1
-    values, mass = np.empty(points, np.float32), np.empty(len(ids), np.float32)
-    alpha = np.float32(permutohedral.alpha(ids.shape[1] - 1))
+def _fill_mass(lattice: Lattice, team: Team) -> None:
+    count = len(lattice.ids)
+    ones, values = np.ones(count, np.float32), np.empty(lattice.points, np.float32)
 
     def gather(part: int, parts: int) -> None:
-        rows.splat_rows(ones, 1, starts, pixels, weights, ones, alpha, values, _ONE, *span(points, part, parts))
+        some = span(lattice.points, part, parts)
+        rows.splat_rows(
+            ones, 1, lattice.starts, lattice.pixels, lattice.weights, ones, lattice.alpha, values, _ONE, *some
+        )
 
-    def spread(part: int, parts: int, chain: npt.NDArray[np.int32]) -> None:
-        rows.blur_chains(values, 1, chain, _ONE, *span(len(chain), part, parts))
+    def spread(part: int, parts: int, links: npt.NDArray[np.int32]) -> None:
+        rows.blur_chains(values, 1, links, _ONE, *span(len(links) - 1, part, parts))
 
     def collect(part: int, parts: int) -> None:
-        rows.slice_rows(ids, shares, ones, values, 1, mass, _ONE, *span(len(ids), part, parts))
+        some = span(count, part, parts)
+        rows.slice_rows(lattice.ids, lattice.shares, ones, values, 1, lattice.mass, _ONE, *some)
 
     team.run(gather)
-    for chain in links:
-        team.run(spread, chain)
+    for links in lattice.links:
+        team.run(spread, links)
     team.run(collect)
-    return mass
 
 
 def normalisers(

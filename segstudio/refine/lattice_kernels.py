@@ -212,6 +212,13 @@ def collect(ids: Any, bary: Any, places: Any, pixels: Any, weights: Any, begin: 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def mark(starts: Any, pixels: Any, begin: int, end: int) -> None:
+    """Turns the first entry of points `begin` to `end` into its complement."""
+    for v in range(begin, end):
+        pixels[starts[v]] = ~pixels[starts[v]]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def neighbours(table: Any, bits: int, keys: Any, delta: Any, following: Any) -> None:
     """The point one step along an axis from each point; -1 where the lattice has none."""
     for v in range(len(keys)):
@@ -222,8 +229,10 @@ def neighbours(table: Any, bits: int, keys: Any, delta: Any, following: Any) -> 
 def chain(following: Any, links: Any) -> int:
     """Lists the points of one axis chain by chain, the last of each as its complement; lonely points are left out.
 
+    `links` has room for one entry more than there are points.
+
     Returns:
-        How many entries of `links` are filled.
+        How many entries of `links` are filled, one beyond the last chain among them, which may be any point.
     """
     points = len(following)
     led = np.zeros(points, np.bool_)
@@ -241,4 +250,5 @@ def chain(following: Any, links: Any) -> int:
             here = following[here]
         links[place] = ~here
         place += 1
-    return place
+    links[place] = 0
+    return place + 1

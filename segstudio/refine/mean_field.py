@@ -13,6 +13,7 @@ from segstudio.core.errors import Cancelled
 from segstudio.core.jobs import Progress
 from segstudio.imaging.lanes import width
 from segstudio.refine import mean_field_kernels as rows
+from segstudio.refine.barrier import new_barrier
 from segstudio.refine.energy import pruned_below
 from segstudio.refine.lattice import Lattice, normalisers
 from segstudio.refine.team import Team, span
@@ -122,6 +123,9 @@ class MeanField:
 
     def step(self) -> None:
         """One update of every pixel at once."""
+        if self._potts and not self._others:
+            self._step_together()
+            return
         for at in range(len(self._terms)):
             self._team.run(self._splat, at)
         for axis in range(max((len(one.lattice.links) for one in self._terms), default=0)):
@@ -173,6 +177,26 @@ class MeanField:
 
     # -- the steps, each on a part of the pixels or points ----------------------------------------------------------
 
+    def _step_together(self) -> None:
+        """An update with Potts kernels alone, in one go."""
+        terms, lattices = self._terms, [one.lattice for one in self._terms]
+        entries = tuple(tuple(getattr(own, name) for own in lattices) for name in ("starts", "pixels", "weights"))
+        chains = tuple(tuple(getattr(own, name) for own in lattices) for name in ("chains", "lengths"))
+        corners = tuple(tuple(getattr(own, name) for own in lattices) for name in ("ids", "shares"))
+        scales = (tuple(one.before for one in terms), tuple(one.after for one in terms))
+        factors = tuple(np.float32(one.lattice.alpha * one.weight) for one in terms)
+        values, barrier = tuple(self._values), new_barrier()
+        peaks = np.zeros((self._team.size, self._row), np.float32)
+
+        def work(part: int, parts: int) -> None:
+            rows.step_rows(
+                self._logits, self.q, self._row, entries, chains, corners, scales, factors, values, peaks[part],
+                self._like, barrier, part, parts,
+            )  # fmt: skip
+
+        self._team.run(work)
+        self._drop(peaks.max(0))
+
     def _splat(self, part: int, parts: int, at: int) -> None:
         one = self._terms[at]
         lattice = one.lattice
@@ -190,7 +214,7 @@ class MeanField:
 
     def _blur_one(self, part: int, parts: int, at: int, axis: int) -> None:
         links = self._terms[at].lattice.links[axis]
-        rows.blur_chains(self._values[at], self._row, links, self._like, *span(len(links), part, parts))
+        rows.blur_chains(self._values[at], self._row, links, self._like, *span(len(links) - 1, part, parts))
 
     def _slice(self, part: int, parts: int, at: int) -> None:
         one = self._terms[at]

@@ -6,12 +6,29 @@ vector operations on contiguous memory. Every sum has one order, which no number
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
 
-from segstudio.imaging.lanes import add, exponential, larger, largest, load, logarithm, mul, splat, store, sub, total
+from segstudio.imaging.lanes import (
+    add,
+    below,
+    chosen,
+    exponential,
+    larger,
+    largest,
+    load,
+    logarithm,
+    mul,
+    splat,
+    store,
+    sub,
+    total,
+)
+from segstudio.refine.barrier import meet
+
+_BLOCK: Final = 64
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -21,11 +38,13 @@ def splat_rows(
 ) -> None:  # fmt: skip
     """Gathers at lattice points `begin` to `end` what their pixels say, times `factor`.
 
+    One stream of entries without a branch: most points have one or two, whose ends no processor foresees.
+
     Args:
         q: Flat (N, row) float32.
         row: Numbers in a row.
         starts: (points + 1,) int32, where each point's entries start.
-        pixels: (entries,) int32.
+        pixels: (entries,) int32, the first of each point as its complement.
         weights: (entries,) float32.
         scale: (N,) float32, a factor for each pixel.
         factor: float32.
@@ -34,14 +53,18 @@ def splat_rows(
         begin: First point.
         end: Beyond the last one.
     """
-    lanes = len(like)
-    for v in range(begin, end):
-        for c in range(0, row, lanes):
-            value = splat(np.float32(0.0), like)
-            for e in range(starts[v], starts[v + 1]):
-                p = np.int64(pixels[e])
-                weight = weights[e] * scale[p] * factor
-                value = add(value, mul(splat(weight, like), load(q, p * row + c, like)))
+    one = splat(np.float32(1.0), like)
+    for c in range(0, row, len(like)):
+        v = np.int64(begin - 1)
+        value = splat(np.float32(0.0), like)
+        for e in range(starts[begin], starts[end]):
+            # -1 where a point begins, else 0.
+            new = np.int64(pixels[e]) >> np.int64(63)
+            p = np.int64(pixels[e]) ^ new
+            v -= new
+            weight = splat(weights[e] * scale[p] * factor, like)
+            kept = chosen(splat(np.float32(1 + new), like), one, value)
+            value = add(kept, mul(weight, load(q, p * row + c, like)))
             store(values, v * row + c, value)
 
 
@@ -49,39 +72,40 @@ def splat_rows(
 def blur_chains(values: Any, row: int, links: Any, like: Any, begin: int, end: int) -> None:
     """Adds half of both neighbours along the chains that start in `begin` to `end`, in place.
 
+    Like `splat_rows` one stream without a branch: chains are two or three points long.
+
     Args:
         values: Flat (points, row) float32.
         row: Numbers in a row.
-        links: (entries,) int32: chains of points, the last of each as its complement.
+        links: (entries + 1,) int32: chains of points, the last of each as its complement; one more point at the end.
         like: The lanes.
         begin: An entry; the chain it lies in belongs to the range before, unless it starts there.
         end: An entry; the chain that starts before it is finished.
     """
-    lanes = len(like)
+    first, stop = _chain_start(links, begin), _chain_start(links, end)
+    if first >= stop:
+        return
     half = splat(np.float32(0.5), like)
-    first = begin
-    while 0 < first < end and links[first - 1] >= 0:
-        first += 1
-    while first < end:
-        last = first
-        while links[last] >= 0:
-            last += 1
-        for c in range(0, row, lanes):
-            here = np.int64(links[first]) * row + c
-            before = splat(np.float32(0.0), like)
-            value = load(values, here, like)
-            for k in range(first + 1, last):
-                there = np.int64(links[k]) * row + c
-                after = load(values, there, like)
-                store(values, here, add(value, mul(half, add(before, after))))
-                before = value
-                value = after
-                here = there
-            there = np.int64(~links[last]) * row + c
+    for c in range(0, row, len(like)):
+        here = np.int64(links[first]) * row + c
+        before, value = splat(np.float32(0.0), like), load(values, here, like)
+        led = np.float32(0.0)
+        for k in range(first, stop):
+            leads = np.float32(1 + (np.int64(links[k]) >> np.int64(63)))
+            next_point = np.int64(links[k + 1])
+            there = (next_point ^ (next_point >> np.int64(63))) * row + c
             after = load(values, there, like)
-            store(values, here, add(value, mul(half, add(before, after))))
-            store(values, there, add(after, mul(half, value)))
-        first = last + 1
+            sides = add(mul(splat(led, like), before), mul(splat(leads, like), after))
+            store(values, here, add(value, mul(half, sides)))
+            before, value, here, led = value, after, there, leads
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _chain_start(links: Any, place: int) -> int:
+    """The first entry from `place` on at which a chain starts."""
+    while 0 < place < len(links) - 1 and links[place - 1] >= 0:
+        place += 1
+    return place
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -133,6 +157,50 @@ def _normalise(q: Any, at: int, row: int, top: Any, peaks: Any, like: Any) -> No
         value = mul(load(q, at + c, like), share)
         store(q, at + c, value)
         store(peaks, c, larger(value, load(peaks, c, like)))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def step_rows(
+    logits: Any, q: Any, row: int, entries: Any, chains: Any, corners: Any, scales: Any, factors: Any, values: Any,
+    peaks: Any, like: Any, barrier: Any, part: int, parts: int,
+) -> None:  # fmt: skip
+    """One thread's part of a whole update with Potts kernels; all parts run at once and wait for each other.
+
+    Args:
+        logits: As for `update_rows`, and so are `q`, `row`, `values`, `peaks` and `like`.
+        entries: Starts, pixels and weights of the lattice points, each for every kernel.
+        chains: Chains (axes, entries) and their lengths (axes,), each for every kernel.
+        corners: Corners' numbers and shares (N, d + 1), each for every kernel.
+        scales: Factors (N,) of the pixels before and after filtering, each for every kernel.
+        factors: For each kernel a float32.
+        barrier: A `new_barrier`.
+        part: Which part.
+        parts: Of how many.
+    """
+    starts, pixels, weights = entries
+    links, lengths = chains
+    ids, shares = corners
+    before, after = scales
+    axes = 0
+    for k in range(len(ids)):
+        points = len(starts[k]) - 1
+        splat_rows(
+            q, row, starts[k], pixels[k], weights[k], before[k], factors[k], values[k], like, points * part // parts,
+            points * (part + 1) // parts,
+        )  # fmt: skip
+        axes = max(axes, len(lengths[k]))
+    meet(barrier, parts)
+    for axis in range(axes):
+        for k in range(len(ids)):
+            if axis < len(lengths[k]):
+                chain = links[k][axis, : lengths[k][axis]]
+                count = len(chain) - 1
+                blur_chains(values[k], row, chain, like, count * part // parts, count * (part + 1) // parts)
+        meet(barrier, parts)
+    count = len(ids[0])
+    update_rows(
+        logits, q, row, ids, shares, after, values, peaks, like, count * part // parts, count * (part + 1) // parts
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -199,26 +267,33 @@ def pack_probabilities(
         How many pixels were no distribution, and became uniform.
     """
     labels, lanes, spoilt = len(planes), len(like), 0
-    for i in range(begin, end):
-        at, p, mass, fine = i * row, order[i], np.float32(0.0), True
+    zero, floor, sharpness = splat(np.float32(0.0), like), splat(least, like), splat(temperature, like)
+    for first in range(begin, end, _BLOCK):
+        last = min(first + _BLOCK, end)
+        # Plane by plane: each is read in one go, and the rows stay in the cache meanwhile.
         for c in range(labels):
-            probability = planes[c, p]
-            fine = fine and probability >= 0
-            mass += probability
-            logits[at + c] = probability
-        for c in range(labels, row):
-            logits[at + c] = 1.0
-        if not (fine and 0 < mass < np.inf):
-            spoilt += 1
-            mass = np.float32(1.0)
-            for c in range(labels):
-                logits[at + c] = 1.0
-        floor, part = splat(least, like), splat(np.float32(1.0) / mass, like)
-        for c in range(0, row, lanes):
-            value = logarithm(larger(mul(load(logits, at + c, like), part), floor))
-            store(logits, at + c, mul(value, splat(temperature, like)))
-        for c in range(labels, row):
-            logits[at + c] = -1e30
+            for i in range(first, last):
+                logits[i * row + c] = planes[c, order[i]]
+        for i in range(first, last):
+            at = i * row
+            for c in range(labels, row):
+                logits[at + c] = 0.0
+            masses, negatives = zero, zero
+            for c in range(0, row, lanes):
+                value = load(logits, at + c, like)
+                masses, negatives = add(masses, value), add(negatives, below(value, zero))
+            mass = total(masses)
+            if not (0 < mass < np.inf) or total(negatives) > 0:
+                spoilt += 1
+                mass = np.float32(1.0)
+                for c in range(labels):
+                    logits[at + c] = 1.0
+            part = splat(np.float32(1.0) / mass, like)
+            for c in range(0, row, lanes):
+                value = logarithm(larger(mul(load(logits, at + c, like), part), floor))
+                store(logits, at + c, mul(value, sharpness))
+            for c in range(labels, row):
+                logits[at + c] = -1e30
     return spoilt
 
 

@@ -104,13 +104,15 @@ class Strokes:
         field = MeanField(logits, self.labels, terms, self._threads, pruned=True, kept=kept)
         infer(field, self._params.iterations, progress=progress or ignore_progress, cancelled=cancelled or never)
         self._field, self._window, self._seeds = field, None, seeds
-        # The messages of the last distribution, which the windows' borders go on hearing.
-        self._said = [field.message(at).copy() for at in range(len(terms))]
+        self._said = []
         return _spread(field, self._order, (self.height, self.width))
 
     def press(self, rect: Rect) -> None:
         """Prepares a window for the strokes to come; `settle` has run before. Takes a few times as long as `draw`."""
         assert self._field is not None, "settle first"
+        if not self._said:
+            # What the kernels say of the settled image, which the windows' borders go on hearing.
+            self._said = [self._field.message(at).copy() for at in range(len(self._terms))]
         rect = rect.clipped(self.height, self.width)
         self._window = _Window(self, self._field, rect)
 

@@ -44,6 +44,7 @@ class Team:
 
     def __init__(self, size: int | None = None) -> None:
         self.size = size or processors()
+        self._turn = threading.Lock()
         self._tasks: SimpleQueue[tuple[_Task, int] | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._serve, name=f"crf-{number}", daemon=True) for number in range(1, self.size)
@@ -57,6 +58,11 @@ class Team:
         Raises:
             BaseException: what a part raised, after all of them ended.
         """
+        # One call at a time: parts may wait for each other, and must not wait for a thread that another call holds.
+        with self._turn:
+            self._run(work, args)
+
+    def _run(self, work: Callable[..., Any], args: tuple[Any, ...]) -> None:
         parts = self.size
         tasks = [_Task(work, args, part) for part in range(1, parts)]
         for task in tasks:

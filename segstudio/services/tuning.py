@@ -148,8 +148,10 @@ class TuningService:
 
 def verdict(tuned: Tuned) -> tuple[str, str]:
     """Whether the CRF helps, with the figures, and what to know about them."""
+    values = "tuned" if tuned.best == tuned.params else "preset's"
     text = loss_of(tuned, tuned.best) or (
-        f"The CRF helps this model: mean IoU rises from {tuned.before.mean_iou:.4f} to {tuned.best_score.mean_iou:.4f}."
+        f"The CRF helps this model: mean IoU rises from {tuned.before.mean_iou:.4f} to "
+        f"{tuned.best_score.mean_iou:.4f} with the {values} values."
     )
     hints = []
     if not tuned.held_out:

@@ -125,7 +125,7 @@ class TuningRun:
 
         def tell(progress: Progress) -> None:
             done = (index + (progress.fraction or 0.0)) / len(plan.items)
-            self._progress(Progress(_GATHERING_PART * done, f"Proposing for {item.name}"))
+            self._progress(Progress(_GATHERING_PART * done, "Proposing for the reviewed images"))
 
         tell(Progress(0.0))
         result = self._wait(lambda listener: plan.engine.predict(spec, rgb, listener, interactive=False), tell)

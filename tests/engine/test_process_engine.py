@@ -239,7 +239,7 @@ def test_devices_are_described_by_the_worker(engine, tools):
 
 
 def test_status_tells_device_memory_and_who_lives(engine, tools):
-    assert engine.status().alive == {"engine": False, "refine": False, "trainer": False}
+    assert engine.status().alive == dict.fromkeys(("engine", "refine", "trainer", "tuner"), False)
     heard, statuses = tools.Heard(), []
     engine.on_status.connect(statuses.append)
     engine.predict(tools.spec(), tools.picture(), heard)
@@ -247,7 +247,7 @@ def test_status_tells_device_memory_and_who_lives(engine, tools):
     tools.wait_until(lambda: engine.status().device is not None and engine.status().memory_used > 0)
     status = engine.status()
     assert (status.device, status.device_name) == ("cpu", "Test processor")
-    assert status.alive == {"engine": True, "refine": False, "trainer": False}
+    assert status.alive == {"engine": True, "refine": False, "trainer": False, "tuner": False}
     assert 1 << 20 < status.memory_used < status.memory_total
     assert statuses
 

@@ -122,7 +122,7 @@ def test_what_was_found_is_kept_for_the_model_and_told(
     assert ready.tuning.result == _tuned()
     assert known_gain(ready.project, "learnt") == _tuned()
     assert ready.refining.default_params == _tuned().params
-    assert "rises from 0.7000 to 0.7500" in said[-1].text
+    assert "rises from 0.7000 to 0.7500 with the tuned values" in said[-1].text
     assert ready.jobs.records[-1].state is JobState.DONE
     assert {Change.PROPOSAL, Change.SETTINGS, Change.JOBS} <= set(changes)
     ready.models.use("fcn8s")
