@@ -182,9 +182,7 @@ def speed(data: Path, rounds: int) -> None:
 
 def exactness(data: Path) -> None:
     """How far from the reference, and what the automatic mode changes."""
-    print(
-        "| case | exact: max abs dQ | same argmax | automatic: same argmax | mean IoU: network | pydensecrf | automatic |"
-    )
+    print("| case | exact: max abs dQ | same argmax | automatic | mean IoU: network | pydensecrf | automatic |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for case in [*voc(data), *camvid(data), mosaic(data, 768, 1024, 21)]:
         want, exact, quick = pydensecrf(case), ours(case, exact=True), ours(case, exact=False)

@@ -2,7 +2,7 @@
 
     uv run python benchmarks/networks.py speed [CARD ...] [--device D] [--rounds N]
     uv run python benchmarks/networks.py torchvision [CARD ...] [--device D] [--rounds N]
-    uv run python benchmarks/networks.py memory [CARD ...]
+    uv run python benchmarks/networks.py memory [CARD ...] [--side PX]
     uv run python benchmarks/networks.py needs [CARD ...] [--write]
     uv run python benchmarks/networks.py agreement MODEL FOLDER [--rounds N]
     uv run python benchmarks/networks.py gpu [CARD ...]
@@ -49,7 +49,6 @@ from segstudio.training.recipes import for_card
 
 SIZE = (375, 500)
 LARGE = (1024, 2048)
-HUGE = (4096, 4096)
 HEADLINE = ("fcn8s", "deeplabv2-resnet101", "unet")
 # One of each family, the most demanding one.
 FAMILIES = (
@@ -223,24 +222,25 @@ def peak_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def in_its_own_process(job: str, name: str) -> str:
+def in_its_own_process(*words: str) -> str:
     """What a job prints last in a fresh process, so that its peak of memory is its own."""
-    done = subprocess.run([sys.executable, __file__, job, name], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
     return done.stdout.strip().splitlines()[-1]
 
 
-def memory(names: Sequence[str]) -> None:
-    """Peak memory of one prediction of 4096 x 4096 pixels with 21 classes, all of the process included."""
+def memory(names: Sequence[str], side: int) -> None:
+    """Peak memory of one prediction of a square image with 21 classes, all of the process included."""
     print("| card | peak MiB | seconds |\n|---|---:|---:|")
     for name in names:
         begin = time.perf_counter()
-        print(f"| {name} | {in_its_own_process('_huge', name)} | {time.perf_counter() - begin:.0f} |", flush=True)
+        peak = in_its_own_process("_huge", name, "--side", str(side))
+        print(f"| {name} | {peak} | {time.perf_counter() - begin:.0f} |", flush=True)
 
 
-def huge(name: str) -> None:
-    """One prediction of a huge image in this process."""
+def huge(name: str, side: int) -> None:
+    """One prediction of a large image in this process."""
     predictor = Predictor(create_model(name), device="cpu", consume=True)
-    predictor.predict(photograph(*HUGE))
+    predictor.predict(photograph(side, side))
     print(peak_mib())
 
 
@@ -290,6 +290,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     device = resolve_device(given.device)
@@ -300,7 +301,7 @@ def main() -> None:
         case "torchvision":
             against_torchvision(given.names or list(TORCHVISION), device, given.rounds)
         case "memory":
-            memory(given.names or FAMILIES)
+            memory(given.names or FAMILIES, given.side)
         case "needs":
             needs(given.names or every, write=given.write)
         case "agreement":
@@ -308,7 +309,7 @@ def main() -> None:
         case "gpu":
             on_gpu(given.names or every)
         case "_huge":
-            huge(given.names[0])
+            huge(given.names[0], given.side)
         case "_predict":
             predict_once(given.names[0])
         case "_train":

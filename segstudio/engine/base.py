@@ -23,6 +23,7 @@ from segstudio.engine.protocol import (
 )
 
 Listener: TypeAlias = Callable[[EngineEvent], None]
+Arrays: TypeAlias = tuple[npt.NDArray[Any], ...]
 
 ENGINE, REFINE, TRAINER, TUNER = "engine", "refine", "trainer", "tuner"
 KINDS = (ENGINE, REFINE, TRAINER, TUNER)
@@ -109,9 +110,7 @@ class Engine(Protocol):
         """Refines probabilities (C, h, w) of an image (H, W, 3) uint8 RGB."""
         ...
 
-    def stroke(
-        self, spec: SettleSpec | StrokeSpec, arrays: tuple[npt.NDArray[Any], ...], listener: Listener
-    ) -> JobHandle:
+    def stroke(self, spec: SettleSpec | StrokeSpec, arrays: Arrays, listener: Listener) -> JobHandle:
         """Lets strokes spread by the CRF; each spec says what arrays it takes. A later one overtakes its like."""
         ...
 

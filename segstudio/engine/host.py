@@ -28,6 +28,7 @@ from segstudio.engine.base import (
     ENTRY_POINTS,
     REFINE,
     TRAINER,
+    Arrays,
     EngineStatus,
     JobHandle,
     Listener,
@@ -36,7 +37,7 @@ from segstudio.engine.base import (
     kind_for,
 )
 from segstudio.engine.devices import DeviceState
-from segstudio.engine.lane import Lane, Task, all_lanes
+from segstudio.engine.lane import Lane, Task, all_lanes, snapshot
 from segstudio.engine.process import WorkerProcess
 from segstudio.engine.protocol import (
     FINAL_EVENTS,
@@ -117,9 +118,7 @@ class ProcessEngine:
         room = result_bytes(pixels, checked_probabilities(probabilities).shape[0])
         return self._submit(REFINE, spec, listener, (image, probabilities), room, interactive=interactive)
 
-    def stroke(
-        self, spec: SettleSpec | StrokeSpec, arrays: tuple[npt.NDArray[Any], ...], listener: Listener
-    ) -> JobHandle:
+    def stroke(self, spec: SettleSpec | StrokeSpec, arrays: Arrays, listener: Listener) -> JobHandle:
         """Lets strokes spread by the CRF; the arrays must not change until the job is over."""
         return self._submit(REFINE, spec, listener, arrays, result_bytes(arrays[-1].size, 0), interactive=True)
 
@@ -351,19 +350,7 @@ class ProcessEngine:
                     lane.process.kill()
 
     def _publish_status(self) -> None:
-        device = self._device
-        own_memory = device is not None and device.memory_used is not None
-        processes = {kind: lane.process for kind, lane in self._lanes.items()}
-        status = EngineStatus(
-            device=device.id if device else None,
-            device_name=device.name if device else "",
-            memory_used=sum(process.memory for process in processes.values() if process is not None),
-            memory_total=self._memory_total,
-            alive={kind: process is not None for kind, process in processes.items()},
-            busy={kind: lane.running is not None for kind, lane in self._lanes.items()},
-            device_memory_used=device.memory_used if device and own_memory else None,
-            device_memory_total=device.memory_total if device and own_memory else None,
-        )
+        status = snapshot(self._lanes, self._device, self._memory_total)
         if self._lanes and status != self._status:
             self._status = status
             _call(self.on_status.emit, status)

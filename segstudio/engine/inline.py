@@ -19,6 +19,7 @@ from segstudio.engine.base import (
     ENTRY_POINTS,
     REFINE,
     TRAINER,
+    Arrays,
     EngineStatus,
     JobHandle,
     Listener,
@@ -79,9 +80,7 @@ class InlineEngine:
         """Refines probabilities (C, h, w) of an image (H, W, 3) uint8 RGB."""
         return self._do(REFINE, spec, (checked_image(image), checked_probabilities(probabilities)), listener)
 
-    def stroke(
-        self, spec: SettleSpec | StrokeSpec, arrays: tuple[npt.NDArray[Any], ...], listener: Listener
-    ) -> JobHandle:
+    def stroke(self, spec: SettleSpec | StrokeSpec, arrays: Arrays, listener: Listener) -> JobHandle:
         """Lets strokes spread by the CRF."""
         return self._do(REFINE, spec, arrays, listener)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy.typing as npt
 
-from segstudio.engine.base import ENGINE, REFINE, TRAINER, TUNER, Listener
+from segstudio.engine.base import ENGINE, REFINE, TRAINER, TUNER, EngineStatus, Listener
+from segstudio.engine.devices import DeviceState
 from segstudio.engine.process import WorkerProcess
 from segstudio.engine.shm import Slot
 
@@ -95,4 +96,20 @@ def all_lanes() -> tuple[Lane, ...]:
         Lane(REFINE, kill_grace=_CRF_KILL_GRACE_S),
         Lane(TRAINER, finishes_on_cancel=True, single_use=True),
         Lane(TUNER, kill_grace=_CRF_KILL_GRACE_S, single_use=True),
+    )
+
+
+def snapshot(lanes: Mapping[str, Lane], device: DeviceState | None, memory_total: int) -> EngineStatus:
+    """What the workers do now; `device` is what the one that predicts last said of it."""
+    own_memory = device is not None and device.memory_used is not None
+    processes = {kind: lane.process for kind, lane in lanes.items()}
+    return EngineStatus(
+        device=device.id if device else None,
+        device_name=device.name if device else "",
+        memory_used=sum(process.memory for process in processes.values() if process is not None),
+        memory_total=memory_total,
+        alive={kind: process is not None for kind, process in processes.items()},
+        busy={kind: lane.running is not None for kind, lane in lanes.items()},
+        device_memory_used=device.memory_used if device and own_memory else None,
+        device_memory_total=device.memory_total if device and own_memory else None,
     )

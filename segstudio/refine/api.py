@@ -43,10 +43,10 @@ class Refined:
     uniform: int = 0
 
 
-class _Backend(Protocol):
-    """What a backend module offers."""
+class Minimise(Protocol):
+    """What a backend module offers as `minimise`: the mean-field distribution of checked arrays of one size."""
 
-    def minimise(
+    def __call__(
         self,
         image: npt.NDArray[np.uint8],
         probabilities: npt.NDArray[np.float32],
@@ -55,7 +55,9 @@ class _Backend(Protocol):
         exact: bool,
         progress: Callable[[Progress], None],
         cancelled: Callable[[], bool],
-    ) -> Refined: ...
+    ) -> Refined:
+        """Raises `Cancelled` before an iteration where `cancelled` says so."""
+        ...
 
 
 def available_backends() -> dict[str, str | None]:
@@ -107,18 +109,18 @@ def refined(
     cancelled: Callable[[], bool] | None = None,
 ) -> Refined:
     """As `refine`, with what else there is to know."""
-    chosen = _usable(backend)
+    minimise = _usable(backend)
     params = params or CrfParams()
     checked = checked_image(image)
     height, width = checked.shape[:2]
     params.validate()
     start = checked_probabilities(probabilities, height, width)
-    return chosen.minimise(
+    return minimise(
         checked, start, params, exact=exact, progress=progress or ignore_progress, cancelled=cancelled or never
     )
 
 
-def _usable(name: str) -> _Backend:
+def _usable(name: str) -> Minimise:
     known = available_backends()
     if name == DEFAULT_BACKEND and known[name] is not None and known["torch"] is None:
         name = "torch"
@@ -128,7 +130,7 @@ def _usable(name: str) -> _Backend:
     if reason is not None:
         message, _, hint = reason.partition(". ")
         raise UserError(f"{message}.", hint)
-    return cast("_Backend", importlib.import_module(_BACKENDS[name]))
+    return cast("Minimise", importlib.import_module(_BACKENDS[name]).minimise)
 
 
 def _missing(library: str) -> str | None:

@@ -43,7 +43,7 @@ class CrfParams:
     spatial_xy: float = 1.0
     iterations: int = 10
     temperature: float = 1.0
-    seed_weight: float = 30.0
+    seed_weight: float = 100.0
 
     def validate(self) -> None:
         """Returns if every value can be used.

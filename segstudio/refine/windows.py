@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from segstudio.core.jobs import Progress
 from segstudio.imaging.tiling import plan_tiles
-from segstudio.refine.api import Refined
+from segstudio.refine.api import Minimise, Refined
 from segstudio.refine.params import CrfParams
 
 # Measured: beyond, a wider margin changes less than one pixel in a thousand.
 _MARGIN_REACHES: Final = 3.0
 _SMALLEST_CORE_PX: Final = 256
-
-
-class Minimise(Protocol):
-    """One run of an engine on arrays that fit."""
-
-    def __call__(
-        self,
-        image: npt.NDArray[np.uint8],
-        probabilities: npt.NDArray[np.float32],
-        params: CrfParams,
-        *,
-        exact: bool,
-        progress: Callable[[Progress], None],
-        cancelled: Callable[[], bool],
-    ) -> Refined: ...
 
 
 def in_windows(

@@ -252,14 +252,15 @@ def test_status_tells_device_memory_and_who_lives(engine, tools):
     assert statuses
 
 
-def test_warming_up_starts_the_worker_before_its_first_job(engine, tools):
+def test_warming_up_starts_the_workers_before_their_first_jobs(engine, tools):
     engine.warm_up()
-    tools.wait_until(lambda: engine.status().memory_used > 0)
-    process = engine.process_ids()["engine"]
+    tools.wait_until(lambda: engine.status().memory_used > 0 and len(engine.process_ids()) == 2)
+    processes = engine.process_ids()
+    assert set(processes) == {"engine", "refine"}
     heard = tools.Heard()
     engine.predict(tools.spec(), tools.picture(), heard)
     heard.end()
-    assert engine.process_ids() == {"engine": process}
+    assert engine.process_ids() == processes
 
 
 def test_waiting_threads_of_a_worker_do_not_spin_and_the_parent_s_environment_stays(engine, tools, monkeypatch):
