@@ -18,6 +18,8 @@ class Tile:
 def plan_tiles(height: int, width: int, tile: int, margin: int, multiple: int = 1) -> list[Tile]:
     """Tiles whose cores cover each pixel exactly once, row by row.
 
+    What they look at has one size but for a remainder below `multiple`: a network prepares its weights for each size.
+
     Args:
         height: Of the image; rectangles never leave it.
         width: Of the image.
@@ -29,12 +31,27 @@ def plan_tiles(height: int, width: int, tile: int, margin: int, multiple: int = 
     if min(height, width, tile, multiple) < 1 or margin < 0:
         raise ValueError(f"cannot tile {height} x {width} by {tile} with margin {margin} and multiple {multiple}")
     reach = -(-margin // multiple) * multiple
+    rows, columns = _cuts(height, tile, multiple), _cuts(width, tile, multiple)
     tiles = []
-    for top, bottom in _cuts(height, tile, multiple):
-        for left, right in _cuts(width, tile, multiple):
+    for (top, bottom), (above, below) in zip(rows, _seen(rows, height, reach, multiple), strict=True):
+        for (left, right), (before, behind) in zip(columns, _seen(columns, width, reach, multiple), strict=True):
             core = Rect(top, left, bottom - top, right - left)
-            tiles.append(Tile(core, core.grown(reach).clipped(height, width)))
+            tiles.append(Tile(core, Rect(above, before, below - above, behind - before)))
     return tiles
+
+
+def _seen(cuts: list[tuple[int, int]], length: int, reach: int, multiple: int) -> list[tuple[int, int]]:
+    """What each piece looks at: `reach` to both sides, and where the image ends, the more on the other side."""
+    size = max(end - start for start, end in cuts) + 2 * reach
+    seen = []
+    for start, end in cuts:
+        first, last = max(0, start - reach), min(length, end + reach)
+        if first == 0:
+            last = min(length, max(last, size))
+        elif last == length:
+            first = max(0, min(first, (length - size) // multiple * multiple))
+        seen.append((first, last))
+    return seen
 
 
 def _cuts(length: int, tile: int, multiple: int) -> list[tuple[int, int]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -13,6 +16,9 @@ from segstudio.core.errors import ModelError
 
 _CPU_WORDS: Final = ("can't allocate memory", "not enough memory", "failed to allocate", "out of memory")
 _UNKNOWN_FREE_BYTES: Final = 2 << 30
+_MMAP_THRESHOLD: Final = "MALLOC_MMAP_THRESHOLD_"
+_M_MMAP_THRESHOLD: Final = -3
+_LARGE_ARRAY_BYTES: Final = 16 << 20
 _TENSOR_CORES_SINCE: Final = (7, 0)
 
 
@@ -73,6 +79,25 @@ def trim_heap() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
+
+
+@contextmanager
+def giving_back() -> Iterator[None]:
+    """Large arrays return to the system as soon as they are freed, where our workers otherwise keep them.
+
+    Kept arrays save a sixth of the time, and leave gaps that double what tile after tile takes.
+    """
+    usual = os.environ.get(_MMAP_THRESHOLD)
+    option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if option is None or usual is None or not usual.isdigit():
+        yield
+        return
+    option(_M_MMAP_THRESHOLD, _LARGE_ARRAY_BYTES)
+    try:
+        yield
+    finally:
+        option(_M_MMAP_THRESHOLD, int(usual))
+        trim_heap()
 
 
 def release_memory(device: torch.device) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,7 @@ from segstudio.imaging.tiling import Tile, plan_tiles
 from segstudio.nets.base import SegmentationNet
 from segstudio.nets.box_net import BoxNet
 from segstudio.nets.box_scoring import score_box
-from segstudio.nets.devices import free_memory, is_out_of_memory, release_memory, resolve_device, trim_heap
+from segstudio.nets.devices import free_memory, giving_back, is_out_of_memory, release_memory, resolve_device, trim_heap
 from segstudio.nets.fast.arithmetic import Arithmetic, arithmetic_for
 from segstudio.nets.fast.fuse import twin
 from segstudio.nets.scoring import Ask, Image, members_of, scorer_for
@@ -29,9 +29,10 @@ Report = Callable[[float], None]
 _Sink = Callable[[Rect, torch.Tensor], None]
 
 _STORED_BYTES: Final = 64 << 20
-# On a CPU a larger working set is not faster, and the window, the project and a trainer live beside it: weights and
-# working memory together, and the least that is left for work.
-_CPU_BYTES: Final = 9 << 27
+# On a CPU, where the window, the project and a trainer live in the same memory: weights and working memory together of
+# an image in tiles; of one that goes whole, which saves computing the tiles' margins; the least that is left for work.
+_CPU_BYTES: Final = 7 << 28
+_WHOLE_BYTES: Final = 4 << 30
 _LEAST_WORK_BYTES: Final = 1 << 29
 # Transformed and packed weights take more than twice their room.
 _LARGE_BYTES: Final = 3 << 28
@@ -170,13 +171,15 @@ class Predictor:
         tiles = self._tiles(image, core_side, factor)
         if cancelled():
             raise Cancelled
-        self._scorer.open(image, tiles, cancelled)
-        for done, tile in enumerate(tiles):
-            if cancelled():
-                raise Cancelled
-            keep(tile.core, self._scorer.probabilities(image, tile))
-            if progress is not None:
-                progress((done + 1) / len(tiles))
+        several = len(tiles) > 1 and self.device.type == "cpu"
+        with giving_back() if several else nullcontext():
+            self._scorer.open(image, tiles, cancelled)
+            for done, tile in enumerate(tiles):
+                if cancelled():
+                    raise Cancelled
+                keep(tile.core, self._scorer.probabilities(image, tile))
+                if progress is not None:
+                    progress((done + 1) / len(tiles))
 
     def _tiles(self, image: Image, core_side: int, factor: int) -> Sequence[Tile]:
         margin = max(member.margin for member in members_of(self.net))
@@ -196,18 +199,19 @@ class Predictor:
 
     def _core_side(self, height: int, width: int) -> int:
         """The longest side of a tile's core; that of the image where it goes through whole."""
-        budget = self._budget()
-        if height * width <= budget:
+        if height * width <= self._budget(_WHOLE_BYTES):
             return max(height, width) + self._multiple(1)
+        budget = self._budget(_CPU_BYTES)
         margin = max(member.margin + member.context for member in members_of(self.net))
         return max(_SMALLEST_CORE_PX, math.isqrt(budget) - 2 * margin)
 
-    def _budget(self) -> int:
+    def _budget(self, most: int) -> int:
+        """How many pixels may go through at once; on a CPU they and the weights take at most `most` bytes."""
         if self._pixel_budget is not None:
             return self._pixel_budget
         allowed = int(free_memory(self.device) * _FREE_SHARE)
         if self.device.type == "cpu":
-            allowed = min(allowed, max(_LEAST_WORK_BYTES, _CPU_BYTES - self._held))
+            allowed = min(allowed, max(_LEAST_WORK_BYTES, most - self._held))
         share = 1.0 if self.arithmetic.torch_dtype == torch.float32 else _HALF_SHARE
         return max(1, int(allowed / (self.net.pixel_bytes * share + _OUTPUT_BYTES * self.net.classes)))
 

@@ -43,8 +43,9 @@ def read_events(
     """Entries, oldest first; with `limit` the newest so many."""
     rows = connection.execute(
         """SELECT id, time, kind, image_id, seconds, data FROM event
-           WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR image_id = ?2) ORDER BY id DESC LIMIT ?3""",
-        (kind, image_id, -1 if limit is None else limit),
+           WHERE (:kind IS NULL OR kind = :kind) AND (:image IS NULL OR image_id = :image)
+           ORDER BY id DESC LIMIT :limit""",
+        {"kind": kind, "image": image_id, "limit": -1 if limit is None else limit},
     ).fetchall()
     return [
         Event(id=i, time=time, kind=k, image_id=image, seconds=seconds, data=json.loads(data))

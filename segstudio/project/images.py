@@ -151,9 +151,17 @@ def write_progress(
     """Stores what a saved map says: revision, part decided, size (height, width); a new image is now in progress."""
     height, width = size
     connection.execute(
-        """UPDATE image SET revision = max(revision, ?1), decided = ?2, height = ?3, width = ?4,
-           status = CASE WHEN status = ?5 AND ?2 > 0 THEN ?6 ELSE status END WHERE id = ?7""",
-        (revision, decided, height, width, str(Status.NEW), str(Status.IN_PROGRESS), image_id),
+        """UPDATE image SET revision = max(revision, :revision), decided = :decided, height = :height, width = :width,
+           status = CASE WHEN status = :new AND :decided > 0 THEN :begun ELSE status END WHERE id = :image""",
+        {
+            "revision": revision,
+            "decided": decided,
+            "height": height,
+            "width": width,
+            "new": str(Status.NEW),
+            "begun": str(Status.IN_PROGRESS),
+            "image": image_id,
+        },
     )
 
 

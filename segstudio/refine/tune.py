@@ -20,7 +20,7 @@ import numpy.typing as npt
 from segstudio.core.errors import Cancelled, UserError
 from segstudio.core.jobs import Progress
 from segstudio.core.metrics import ConfusionMatrix
-from segstudio.refine.api import DEFAULT_BACKEND, refined
+from segstudio.refine.api import DEFAULT_BACKEND, ignore_progress, never, refined
 from segstudio.refine.params import CrfParams
 from segstudio.refine.samples import Sample
 from segstudio.refine.tuned import Score, Tuned
@@ -75,7 +75,7 @@ def tune(
     started, preset = time.monotonic(), preset or CrfParams()
     preset.validate()
     searched, checked = _parts(len(samples), seed)
-    trials = _Trials(samples, backend, progress or _ignore, cancelled or _never)
+    trials = _Trials(samples, backend, progress or ignore_progress, cancelled or never)
     trials.planned = _planned(len(searched), len(checked))
     best = _search(trials, searched, preset)
     before, with_preset, after = trials.scores(checked, (_NO_CRF, preset, best), "Checking")
@@ -250,11 +250,3 @@ def _usable(params: CrfParams) -> bool:
 
 def _score(matrix: ConfusionMatrix) -> Score:
     return Score(matrix.mean_iou, tuple(None if np.isnan(iou) else float(iou) for iou in matrix.iou))
-
-
-def _ignore(progress: Progress) -> None:
-    """For callers who do not watch."""
-
-
-def _never() -> bool:
-    return False

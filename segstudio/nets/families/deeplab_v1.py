@@ -100,7 +100,7 @@ class DeepLabV1(AtrousNet):
         self.head_prefixes = ("head.fc8.", *(f"fine.{name}.score." for name in self.fine))
         # A pixel lies between cells whose places are up to 8 px away.
         self.margin = self.trunk.reach + self.head.reach + self.stride
-        self.pixel_bytes = 700
+        self.pixel_bytes = 1000
         if fixed_trunk:
             for part in (self.trunk, self.head.fc6, self.head.fc7):
                 part.requires_grad_(requires_grad=False)

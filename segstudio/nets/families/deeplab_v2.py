@@ -94,7 +94,7 @@ class DeepLabV2(AtrousNet):
         # The receptive field in full is larger than most images. ASPP's widest branch reaches 192 px at scale 1 and 384
         # at 0.5; what lies farther than this from a pixel was measured to change its probabilities by 0.02 at most.
         self.margin = 512
-        self.pixel_bytes = 500
+        self.pixel_bytes = 1000
 
     def _add_vgg(self, classes: int, rates: tuple[int, ...], thin: int) -> None:
         self.trunk = AtrousVgg16(thin=thin)
@@ -105,7 +105,7 @@ class DeepLabV2(AtrousNet):
         self.imagenet = "VGG16_Weights.IMAGENET1K_V1"
         # All that a pixel of one scale can see. Three scales see twice as far, which no tile can afford.
         self.margin = self.trunk.reach + max(branch.reach for branch in branches) + self.stride
-        self.pixel_bytes = 550
+        self.pixel_bytes = 1050
 
     def _scores(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.aspp(self.trunk(x))

@@ -50,7 +50,7 @@ class DeepLabV3(AtrousV3Net):
         super().__init__(classes=classes, options=options)
         self.head = nn.Sequential(*(conv_3x3(self.width, self.width) for _ in range(convolutions)))
         self.stride = self.output_stride
-        self.pixel_bytes = 220 if output_stride == 16 else 460
+        self.pixel_bytes = 600 if output_stride == 16 else 1150
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (N, C, H / stride, W / stride) float32."""

@@ -65,7 +65,7 @@ class DeepLabV3Plus(AtrousV3Net):
         )
         if self.multi_scale:
             self.stride = 1
-        self.pixel_bytes = 640
+        self.pixel_bytes = 1450
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (N, C, H / 4, W / 4) float32; at the size of `x` where scales are fused."""

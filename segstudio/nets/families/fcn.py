@@ -83,7 +83,8 @@ class FCN(Vgg16Net):
             self.upscore8 = BilinearDeconv(classes, 16, stride=8)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.dropout = nn.Dropout(0.5)
-        self.pixel_bytes = 800
+        # With the border of 100 px of a tile of 600 px or so, which counts for two thirds more.
+        self.pixel_bytes = 1800
         for name, parameter in self.named_parameters():
             if name.startswith("score_"):
                 nn.init.zeros_(parameter)

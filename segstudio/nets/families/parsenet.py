@@ -52,7 +52,7 @@ class ParseNet(SegmentationNet):
             nn.init.zeros_(scorer.bias)
         # A pixel takes part in the upsampling of cells whose middles are up to 8 px away.
         self.margin = self.trunk.reach + self.top.reach + self.stride
-        self.pixel_bytes = 540
+        self.pixel_bytes = 900
         if thin != 1:
             self.imagenet = None
 

@@ -34,17 +34,17 @@ class _Facts:
     name: str
     reach: int
     depth: int = 5
-    pixel_bytes: int = 400
+    pixel_bytes: int = 800
 
 
 MODELS: Final[Mapping[str, _Facts]] = MappingProxyType(
     {
         "unet": _Facts(name="Unet", reach=288),
-        "fpn": _Facts(name="FPN", reach=352, pixel_bytes=500),
+        "fpn": _Facts(name="FPN", reach=352, pixel_bytes=900),
         # Its grids of 1, 2, 3 and 6 cells cover whatever it is given. As in the paper's evaluation in crops, a tile has
         # grids of its own; only the mean of all is shared between tiles.
-        "pspnet": _Facts(name="PSPNet", reach=224, depth=3, pixel_bytes=250),
-        "deeplabv3": _Facts(name="DeepLabV3", reach=384, pixel_bytes=400),
+        "pspnet": _Facts(name="PSPNet", reach=224, depth=3, pixel_bytes=500),
+        "deeplabv3": _Facts(name="DeepLabV3", reach=384, pixel_bytes=800),
         # At output stride 16 the library keeps the rates 12, 24, 36.
         "deeplabv3plus": _Facts(name="DeepLabV3Plus", reach=576),
     }

@@ -42,23 +42,25 @@ class _Facts:
 _MOBILENET: Final = "MobileNet_V3_Large_Weights.IMAGENET1K_V1"
 MODELS: Final[Mapping[str, _Facts]] = MappingProxyType(
     {
-        "fcn_resnet50": _Facts(imagenet="ResNet50_Weights.IMAGENET1K_V1", stride=8, grid=8, reach=496, pixel_bytes=470),
+        "fcn_resnet50": _Facts(
+            imagenet="ResNet50_Weights.IMAGENET1K_V1", stride=8, grid=8, reach=496, pixel_bytes=1150
+        ),
         "fcn_resnet101": _Facts(
-            imagenet="ResNet101_Weights.IMAGENET1K_V1", stride=8, grid=8, reach=496, pixel_bytes=470
+            imagenet="ResNet101_Weights.IMAGENET1K_V1", stride=8, grid=8, reach=496, pixel_bytes=1150
         ),
         "deeplabv3_resnet50": _Facts(
-            imagenet="ResNet50_Weights.IMAGENET1K_V1", stride=8, grid=8, reach=496, pixel_bytes=470
+            imagenet="ResNet50_Weights.IMAGENET1K_V1", stride=8, grid=8, reach=496, pixel_bytes=1150
         ),
         "deeplabv3_resnet101": _Facts(
-            imagenet="ResNet101_Weights.IMAGENET1K_V1", stride=8, grid=8, reach=496, pixel_bytes=470
+            imagenet="ResNet101_Weights.IMAGENET1K_V1", stride=8, grid=8, reach=496, pixel_bytes=1150
         ),
-        "deeplabv3_mobilenet_v3_large": _Facts(imagenet=_MOBILENET, stride=16, grid=16, reach=768, pixel_bytes=150),
+        "deeplabv3_mobilenet_v3_large": _Facts(imagenet=_MOBILENET, stride=16, grid=16, reach=768, pixel_bytes=350),
         "lraspp_mobilenet_v3_large": _Facts(
             imagenet=_MOBILENET,
             stride=8,
             grid=16,
             reach=288,
-            pixel_bytes=150,
+            pixel_bytes=350,
             heads=("classifier.low_classifier.", "classifier.high_classifier."),
             has_aux=False,
         ),

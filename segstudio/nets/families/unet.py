@@ -112,7 +112,7 @@ class UNet(SegmentationNet):
         self.up3 = Up(width * 4, width * 2 // share, bilinear=bilinear)
         self.up4 = Up(width * 2, width, bilinear=bilinear)
         self.outc = nn.ModuleDict({"conv": nn.Conv2d(width, classes, 1)})
-        self.pixel_bytes = 28 * width + 150
+        self.pixel_bytes = 36 * width + 150
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

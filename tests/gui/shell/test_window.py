@@ -378,7 +378,7 @@ def test_a_model_that_cannot_run_here_says_so_instead_of_training(
 ) -> None:
     monkeypatch.setattr("segstudio.services.fitting.total_memory", lambda: 100 << 20)
     opened.actions_table["train"].trigger()
-    assert opened.messages.text.startswith("U-Net, small cannot run here. Needs about 0.5 GiB")
+    assert opened.messages.text.startswith("U-Net, small cannot run here. Needs about 0.2 GiB")
 
 
 def test_the_training_key_takes_the_time_and_the_recipe_that_the_panel_shows(

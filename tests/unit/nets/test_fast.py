@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from segstudio.nets import devices
 from segstudio.nets.fast import arithmetic as module
 from segstudio.nets.fast.arithmetic import Arithmetic, arithmetic_for, candidates
 from segstudio.nets.fast.conv import FusedConv, PackedConv, UnfoldedConv, folded, packs, unfolds
@@ -218,3 +219,24 @@ def test_every_candidate_of_this_processor_can_be_raced() -> None:
     seconds = module._race(choices, CPU)
     assert len(seconds) == len(choices)
     assert all(0 < taken < 60 for taken in seconds)
+
+
+def test_memory_is_given_back_in_tiles_and_kept_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[int, int]] = []
+
+    class Library:
+        @staticmethod
+        def mallopt(option: int, value: int) -> int:
+            said.append((option, value))
+            return 1
+
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda _name: Library)
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    monkeypatch.delenv("MALLOC_MMAP_THRESHOLD_", raising=False)
+    with devices.giving_back():
+        assert said == []
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
+    with pytest.raises(RuntimeError), devices.giving_back():
+        assert said == [(-3, 16 << 20)]
+        raise RuntimeError
+    assert said == [(-3, 16 << 20), (-3, 1 << 30)]

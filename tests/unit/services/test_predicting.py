@@ -407,7 +407,7 @@ def test_a_network_that_cannot_run_here_says_so_instead(shown: Workspace, monkey
     shown.predicting.set_auto(enabled=True)
     assert shown.engine.predictions == []  # type: ignore[attr-defined]
     assert [(m.level, m.text) for m in said] == [("error", "U-Net, small cannot run here.")] * 3
-    assert said[0].hint.startswith("Needs about 0.5 GiB; this computer has 0.1 GiB.")
+    assert said[0].hint.startswith("Needs about 0.2 GiB; this computer has 0.1 GiB.")
 
 
 def test_how_much_of_the_weights_has_arrived_is_on_the_job_list(
