@@ -33,7 +33,7 @@ _STORED_BYTES: Final = 64 << 20
 # an image in tiles; of one that goes whole, which saves computing the tiles' margins; the least that is left for work.
 _CPU_BYTES: Final = 7 << 28
 _WHOLE_BYTES: Final = 4 << 30
-_LEAST_WORK_BYTES: Final = 1 << 29
+_LEAST_WORK_BYTES: Final = 1 << 30
 # Transformed and packed weights take more than twice their room.
 _LARGE_BYTES: Final = 3 << 28
 _FREE_SHARE: Final = 0.5
