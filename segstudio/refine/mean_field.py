@@ -20,6 +20,8 @@ from segstudio.refine.team import Team, span
 
 PADDING: Final = np.float32(-1e30)
 _LINE: Final = 64
+# Widths of rows that are computed in one go; longer ones are several of 32.
+_SINGLE_LANES: Final = (4, 8, 16, 24)
 Floats = npt.NDArray[np.float32]
 
 
@@ -61,10 +63,9 @@ def term(
 
 def layout(labels: int) -> tuple[tuple[float, ...], int]:
     """Lanes, as `like`, and numbers in a row, for so many labels."""
-    if labels <= 16:
-        return width(4 if labels <= 4 else 8 if labels <= 8 else 16), 4 if labels <= 4 else 8 if labels <= 8 else 16
-    if labels <= 24:
-        return width(24), 24
+    for lanes in _SINGLE_LANES:
+        if labels <= lanes:
+            return width(lanes), lanes
     return width(32), -(-labels // 32) * 32
 
 
@@ -123,34 +124,29 @@ class MeanField:
 
     def step(self) -> None:
         """One update of every pixel at once."""
-        if self._potts and not self._others:
+        if not self._terms:
+            self._softmax(self._logits)
+            return
+        if not self._others:
             self._step_together()
             return
-        for at in range(len(self._terms)):
-            self._team.run(self._splat, at)
-        for axis in range(max((len(one.lattice.links) for one in self._terms), default=0)):
-            self._team.run(self._blur, axis)
-        logits = self._logits
-        if self._others:
-            assert self._work is not None
-            assert self._messages is not None
-            np.copyto(self._work, self._logits)
-            for at in self._others:
-                self._team.run(self._slice, at)
-                self._team.run(self._subtract, self._matrix(at))
-            logits = self._work
+        assert self._work is not None
+        np.copyto(self._work, self._logits)
+        for at in self._others:
+            self.message(at)
+            self._team.run(self._subtract, self._matrix(at))
+        for at in self._potts:
+            self._filter(at)
         if self._potts:
-            self._update(logits)
+            self._update(self._work)
         else:
-            self._softmax(logits)
+            self._softmax(self._work)
 
     def message(self, at: int) -> Floats:
         """What a kernel says at each pixel, times its Potts weight: flat rows, overwritten by the next call."""
         if self._messages is None:
             self._messages = aligned(self.count * self._row)
-        self._team.run(self._splat, at)
-        for axis in range(len(self._terms[at].lattice.links)):
-            self._team.run(self._blur_one, at, axis)
+        self._filter(at)
         self._team.run(self._slice, at)
         return self._messages
 
@@ -177,6 +173,12 @@ class MeanField:
 
     # -- the steps, each on a part of the pixels or points ----------------------------------------------------------
 
+    def _filter(self, at: int) -> None:
+        """Brings the present distribution to a kernel's lattice points and spreads it there."""
+        self._team.run(self._splat, at)
+        for links in self._terms[at].lattice.links:
+            self._team.run(self._blur, at, links)
+
     def _step_together(self) -> None:
         """An update with Potts kernels alone, in one go."""
         terms, lattices = self._terms, [one.lattice for one in self._terms]
@@ -186,16 +188,14 @@ class MeanField:
         scales = (tuple(one.before for one in terms), tuple(one.after for one in terms))
         factors = tuple(np.float32(one.lattice.alpha * one.weight) for one in terms)
         values, barrier = tuple(self._values), new_barrier()
-        peaks = np.zeros((self._team.size, self._row), np.float32)
 
-        def work(part: int, parts: int) -> None:
+        def work(part: int, parts: int, peaks: Floats) -> None:
             rows.step_rows(
                 self._logits, self.q, self._row, entries, chains, corners, scales, factors, values, peaks[part],
                 self._like, barrier, part, parts,
             )  # fmt: skip
 
-        self._team.run(work)
-        self._drop(peaks.max(0))
+        self._renew(work)
 
     def _splat(self, part: int, parts: int, at: int) -> None:
         one = self._terms[at]
@@ -207,13 +207,7 @@ class MeanField:
             self._like, *span(lattice.points, part, parts),
         )  # fmt: skip
 
-    def _blur(self, part: int, parts: int, axis: int) -> None:
-        for at, one in enumerate(self._terms):
-            if axis < len(one.lattice.links):
-                self._blur_one(part, parts, at, axis)
-
-    def _blur_one(self, part: int, parts: int, at: int, axis: int) -> None:
-        links = self._terms[at].lattice.links[axis]
+    def _blur(self, part: int, parts: int, at: int, links: npt.NDArray[np.int32]) -> None:
         rows.blur_chains(self._values[at], self._row, links, self._like, *span(len(links) - 1, part, parts))
 
     def _slice(self, part: int, parts: int, at: int) -> None:
@@ -241,24 +235,25 @@ class MeanField:
         shares = tuple(self._terms[at].lattice.shares for at in self._potts)
         scales = tuple(self._terms[at].after for at in self._potts)
         values = tuple(self._values[at] for at in self._potts)
-        peaks = np.zeros((self._team.size, self._row), np.float32)
 
-        def work(part: int, parts: int) -> None:
+        def work(part: int, parts: int, peaks: Floats) -> None:
             rows.update_rows(
                 logits, self.q, self._row, ids, shares, scales, values, peaks[part], self._like,
                 *span(self.count, part, parts),
             )  # fmt: skip
 
-        self._team.run(work)
-        self._drop(peaks.max(0))
+        self._renew(work)
 
     def _softmax(self, logits: Floats) -> None:
-        peaks = np.zeros((self._team.size, self._row), np.float32)
-
-        def work(part: int, parts: int) -> None:
+        def work(part: int, parts: int, peaks: Floats) -> None:
             rows.softmax_rows(logits, self.q, self._row, peaks[part], self._like, *span(self.count, part, parts))
 
-        self._team.run(work)
+        self._renew(work)
+
+    def _renew(self, work: Callable[[int, int, Floats], None]) -> None:
+        """Lets all threads compute a new distribution, and drops the labels that lost by it."""
+        peaks = np.zeros((self._team.size, self._row), np.float32)
+        self._team.run(work, peaks)
         self._drop(peaks.max(0))
 
     # -- labels nobody has any more ---------------------------------------------------------------------------------

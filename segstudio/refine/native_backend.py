@@ -128,11 +128,8 @@ def window_lattices(image: npt.NDArray[np.uint8], params: CrfParams, threads: Te
 
 
 def _kernels(params: CrfParams) -> list[tuple[float, Reach, Reach | None]]:
-    """Weight, reach in space, and reach in colour if that counts; a kernel of weight zero is left out."""
-    xy, rgb = params.bilateral_xy, params.bilateral_rgb
-    spatial = (params.spatial_weight, (params.spatial_xy,) * 2, None)
-    both = [spatial, (params.bilateral_weight, (xy, xy), (rgb, rgb, rgb))]
-    return [kernel for kernel in both if kernel[0] > 0]
+    """`CrfParams.kernels`, with a reach for each axis and colour."""
+    return [(weight, (xy,) * 2, None if rgb is None else (rgb,) * 3) for weight, xy, rgb in params.kernels()]
 
 
 def image_lattice(

@@ -76,6 +76,12 @@ class CrfParams:
                     f"Use at least {shortest:.2g} pixels.",
                 )
 
+    def kernels(self) -> list[tuple[float, float, float | None]]:
+        """Weight, reach in pixels, and reach in colour (None: not looked at); a kernel of weight zero is left out."""
+        spatial = (self.spatial_weight, self.spatial_xy, None)
+        bilateral = (self.bilateral_weight, self.bilateral_xy, self.bilateral_rgb)
+        return [kernel for kernel in (spatial, bilateral) if kernel[0] > 0]
+
     def to_json(self) -> dict[str, float]:
         """The values by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

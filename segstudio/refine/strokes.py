@@ -143,7 +143,7 @@ class _Window:
         rows = whole.places(rect)[self._order]
         self._given = whole._seeds[rect.slices].reshape(-1)[self._order]
         self._live = field.live
-        self._like, self._row = layout(len(self._live))
+        self._row = layout(len(self._live))[1]
         threads, params = whole._threads, whole._params
         lattices = native.window_lattices(whole._image, params, threads, rect)
         self._terms = [
@@ -181,7 +181,7 @@ class _Window:
         rows = whole.places(self.rect)[self._order]
         logits = _columns(whole._logits, layout(whole.labels)[1], rows, live)
         before, self._live = self._logits.reshape(-1, self._row), live
-        self._like, self._row = layout(len(live))
+        self._row = layout(len(live))[1]
         logits.reshape(-1, self._row)[:, : len(old)] = before[:, : len(old)]
         self._logits = logits
 

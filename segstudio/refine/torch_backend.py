@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -133,15 +134,9 @@ def _kernels(image: npt.NDArray[np.uint8], params: CrfParams, device: torch.devi
     """The spatial and the bilateral kernel of an image with their weights; one of weight zero is left out."""
     kernels = []
     size = image.shape[:2]
-    if params.spatial_weight > 0:
-        xy = params.spatial_xy
-        lattice = _cache.get((device, size, xy), lambda: _image_lattice(image, xy, None, device))
-        kernels.append((params.spatial_weight, lattice))
-    if params.bilateral_weight > 0:
-        far, rgb = params.bilateral_xy, params.bilateral_rgb
-        key = (device, size, far, rgb, fingerprint(image))
-        lattice = _cache.get(key, lambda: _image_lattice(image, far, rgb, device))
-        kernels.append((params.bilateral_weight, lattice))
+    for weight, xy, rgb in params.kernels():
+        key = (device, size, xy) if rgb is None else (device, size, xy, rgb, fingerprint(image))
+        kernels.append((weight, _cache.get(key, partial(_image_lattice, image, xy, rgb, device))))
     return kernels
 
 
