@@ -13,6 +13,7 @@ import importlib.util
 import itertools
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any, Final, cast
@@ -29,6 +30,7 @@ _TAPS: Final = 36
 # Narrower layers leave the matrix products too little to do for what the transforms cost.
 _FEWEST_CHANNELS: Final = 64
 _LANES: Final = 16
+_PATIENCE_S: Final = 3.0
 # Transformed inputs and outputs of one strip: smaller ones make the products slower, larger ones leave the cache.
 _STRIP_BYTES: Final = 32 << 20
 _G: Final = (
@@ -42,27 +44,32 @@ _G: Final = (
 
 
 def winograd_works() -> bool:
-    """Whether the transforms are compiled, or can be now; False while `prepare_in_background` is still at it.
+    """Whether the transforms are compiled, or can be now; False while `prepare_in_background` goes on compiling.
 
-    Compiling takes seconds once for each version of numba; after that they come from its cache on disk.
+    Compiling takes seconds once for each version of numba; after that they come from its cache on disk within a second
+    or two. That is waited for: a network that is loaded before would have to be loaded again.
     """
-    return not _preparing.is_set() and _compiles()
+    return _prepared.wait(max(0.0, _patient_until - time.monotonic())) and _compiles()
 
 
 def prepare_in_background() -> None:
-    """Compiles the transforms on a thread of their own, so that nobody waits for them."""
+    """Loads the transforms on a thread of their own, or compiles them, for which nobody waits longer than a moment."""
+    global _patient_until
 
     def prepare() -> None:
         try:
             _compiles()
         finally:
-            _preparing.clear()
+            _prepared.set()
 
-    _preparing.set()
+    _prepared.clear()
+    _patient_until = time.monotonic() + _PATIENCE_S
     threading.Thread(target=prepare, name="winograd-compiler", daemon=True).start()
 
 
-_preparing: Final = threading.Event()
+_prepared: Final = threading.Event()
+_prepared.set()
+_patient_until = 0.0
 
 
 @cache
