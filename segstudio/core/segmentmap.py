@@ -11,6 +11,7 @@ import numpy.typing as npt
 from segstudio.core.catalog import IGNORE
 from segstudio.core.errors import UserError
 from segstudio.core.geometry import Rect
+from segstudio.core.spans import counts_in, values_in
 
 FIRST_SEGMENT_ID: Final = 256
 _MAX_ID: Final = 65535
@@ -85,8 +86,7 @@ class SegmentMap:
         """The instances at least one pixel belongs to."""
         if not self.segments:
             return {}
-        present = np.flatnonzero(np.bincount(self.ids.ravel(), minlength=FIRST_SEGMENT_ID)[FIRST_SEGMENT_ID:])
-        return {int(i) + FIRST_SEGMENT_ID: self.segments[int(i) + FIRST_SEGMENT_ID] for i in present}
+        return {int(i): self.segments[int(i)] for i in values_in(self.ids) if i >= FIRST_SEGMENT_ID}
 
     def semantic(self, rect: Rect | None = None) -> npt.NDArray[np.uint8]:
         """(h, w) uint8 class ids of the map or of a part of it, 255 = ignore."""
@@ -97,7 +97,7 @@ class SegmentMap:
         table[:FIRST_SEGMENT_ID] = np.arange(FIRST_SEGMENT_ID)
         for segment in self.segments.values():
             table[segment.id] = segment.class_id
-        return table[np.minimum(ids, table.size - 1)]
+        return table.take(ids, mode="clip")
 
     def instance_ids(self, rect: Rect | None = None) -> npt.NDArray[np.uint16]:
         """(h, w) uint16 segment ids, 0 where a pixel belongs to no instance."""
@@ -121,5 +121,5 @@ class SegmentMap:
 
     def class_counts(self) -> dict[int, int]:
         """Decided pixels by class id (255 = decided as ignore), absent classes left out."""
-        counts = np.bincount(self.semantic()[self.decided], minlength=256)
+        counts = counts_in(self.semantic()[self.decided], 256)
         return {int(i): int(counts[i]) for i in np.flatnonzero(counts)}

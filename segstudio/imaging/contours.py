@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segstudio.core.geometry import Rect
+from segstudio.core.spans import spans_of
 
 Connectivity = Literal[4, 8]
-
-_BAND_ROWS: Final = 256
 
 
 def connected_components(labels: npt.NDArray[Any], connectivity: Connectivity = 8) -> tuple[npt.NDArray[np.int32], int]:
@@ -48,17 +47,18 @@ def components_with_rects(
 def bounding_rects(labels: npt.NDArray[np.uint16], lowest: int = 0) -> dict[int, Rect]:
     """The bounding rectangle of each value from `lowest` up that occurs in `labels` (H, W), smallest value first."""
     size = int(labels.max(initial=0)) + 1
-    top, left = np.full(size, labels.shape[0]), np.full(size, labels.shape[1])
+    height, width = labels.shape
+    top, left = np.full(size, height), np.full(size, width)
     bottom, right = np.zeros(size, dtype=np.intp), np.zeros(size, dtype=np.intp)
-    for start in range(0, labels.shape[0], _BAND_ROWS):  # positions take 16 bytes a pixel, so not all at once
-        band = labels[start : start + _BAND_ROWS]
-        rows, columns = np.nonzero(band >= lowest)
-        values = band[rows, columns].astype(np.intp)
-        rows += start
-        np.minimum.at(top, values, rows)
-        np.minimum.at(left, values, columns)
-        np.maximum.at(bottom, values, rows + 1)
-        np.maximum.at(right, values, columns + 1)
+    starts, found = spans_of(labels)
+    first, last = starts, np.append(starts[1:], labels.size) - 1
+    wanted = found >= lowest
+    first, last, values = first[wanted], last[wanted], found[wanted].astype(np.intp)
+    wrapped = first // width != last // width  # goes on in the next row, so it touches both sides
+    np.minimum.at(top, values, first // width)
+    np.maximum.at(bottom, values, last // width + 1)
+    np.minimum.at(left, values, np.where(wrapped, 0, first % width))
+    np.maximum.at(right, values, np.where(wrapped, width, last % width + 1))
     return {
         int(v): Rect(int(top[v]), int(left[v]), int(bottom[v] - top[v]), int(right[v] - left[v]))
         for v in np.flatnonzero(bottom)

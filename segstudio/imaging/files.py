@@ -39,9 +39,14 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise write_error(error, path) from error
 
 
+def is_full(error: OSError) -> bool:
+    """True where a disk had no space left."""
+    return error.errno in _FULL
+
+
 def write_error(error: OSError, path: Path) -> UserError:
     """The sentence for a file or folder that could not be written."""
-    if error.errno in _FULL:
+    if is_full(error):
         return UserError(f"The disk is full; {path.name} was not written.", "Free some space and try again.")
     if error.errno in _REFUSED:
         return UserError(f"{path.name} cannot be written: permission denied.", "Choose a folder you may write to.")
