@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -22,7 +22,9 @@ from rich.progress import (
 from segstudio.core.errors import UserError
 from segstudio.core.jobs import Progress as Work
 from segstudio.core.settings import Settings
-from segstudio.engine.host import ProcessEngine
+
+if TYPE_CHECKING:
+    from segstudio.engine.host import ProcessEngine
 
 # Results are for other programs too: no colours, no wrapping, whatever the terminal.
 out = Console(highlight=False, soft_wrap=True)
@@ -83,6 +85,13 @@ def waiting(title: str) -> Iterator[Callable[[Work], None]]:
         yield show
 
 
+@contextmanager
+def transferring(title: str) -> Iterator[Callable[[Work], None]]:
+    """A display for work on thousands of files: their names on a terminal, only tenths elsewhere."""
+    with waiting(title) as show:
+        yield show if err.is_terminal else lambda work: show(Work(work.fraction))
+
+
 class _Lines:
     """Prints a line for each tenth of what is known how far it is."""
 
@@ -103,6 +112,8 @@ class _Lines:
 @contextmanager
 def engine() -> Iterator[ProcessEngine]:
     """An engine that is closed afterwards, whatever happens."""
+    from segstudio.engine.host import ProcessEngine  # most commands need none, and it takes a fifth of their start
+
     running = ProcessEngine()
     try:
         yield running

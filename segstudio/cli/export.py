@@ -7,28 +7,101 @@ from typing import Annotated
 
 import typer
 
-from segstudio.cli.console import err, out
+from segstudio.cli.console import err, out, transferring, write_json
+from segstudio.core.errors import UserError
+from segstudio.formats.options import ExportOptions, ImageFiles, SeededSplit, Shapes, Undecided
+from segstudio.formats.registry import FORMATS, format_named
 from segstudio.project.project import Project
-from segstudio.services.exporting import export_project
+from segstudio.services.exporting import export_project, project_losses
 
 
 def command(
     project: Annotated[Path, typer.Argument(help="The project.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make; must not hold anything yet.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="Folder to make; must not hold anything yet.")
+    ] = None,
     *,
-    format: Annotated[str, typer.Option("--format", "-f", help="voc, coco or index-png.")],  # noqa: A002
+    format: Annotated[str, typer.Option("--format", "-f", help=f"{', '.join(FORMATS)}.")],  # noqa: A002
     reviewed_only: Annotated[bool, typer.Option("--reviewed-only", help="Leave out images in progress.")] = False,
+    images: Annotated[ImageFiles, typer.Option(help="Image files: copies, hard links, or only their paths.")] = (
+        ImageFiles.COPY
+    ),
+    undecided: Annotated[Undecided, typer.Option(help="What pixels nobody decided become.")] = Undecided.VOID,
+    polygons: Annotated[bool, typer.Option("--polygons", help="Polygons instead of exact masks, where both exist.")] = (
+        False
+    ),
+    tolerance: Annotated[float, typer.Option(help="How far a polygon may stray from an edge, in pixels.")] = 1.0,
+    border: Annotated[int, typer.Option(help="Pixels of void on each side of every edge (VOC).")] = 0,
+    split: Annotated[
+        str | None,
+        typer.Option(help="New lists by parts of train, val and test, such as 80/10/10; else the project's."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the new lists.")] = 0,
+    zip: Annotated[bool, typer.Option("--zip", help="One zip file instead of a folder.")] = False,  # noqa: A002
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of an earlier export.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say what the format would lose.")] = False,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="With --check: the figures to a file, - for here.")
+    ] = None,
 ) -> int:
     """Write the labels of a project to a new folder.
 
+    Where a format loses something, what it loses is said before anything is written. An export that was interrupted
+    goes on where it stopped when it is asked for again.
+
     Example: segstudio export street.segstudio street-voc --format voc
     """
+    if target is None and not check:
+        raise typer.BadParameter("give OUT, the folder to make")
+    chosen = format_named(format)
+    options = ExportOptions(
+        images=images,
+        undecided=undecided,
+        shapes=Shapes.POLYGONS if polygons else Shapes.MASKS,
+        tolerance=tolerance,
+        border=border,
+        split=None if split is None else _split(split, seed),
+        zip=zip,
+        replace=replace,
+    )
     with Project.open(project.expanduser().absolute()) as opened:
-        report = export_project(
-            opened, opened.catalog, format, target.expanduser().absolute(), reviewed_only=reviewed_only
-        )
+        if check or not chosen.keeps_all(options):
+            with transferring("Checking") as show:
+                losses = project_losses(
+                    opened, opened.catalog, format, reviewed_only=reviewed_only, options=options, progress=show
+                )
+            if check and json is not None:
+                write_json(losses.to_json(), json)
+            if str(json) != "-":
+                for line in losses.sentences:
+                    out.print(line, markup=False)
+        if check or target is None:
+            return 0
+        with transferring("Exporting") as show:
+            report = export_project(
+                opened,
+                opened.catalog,
+                format,
+                target.expanduser().absolute(),
+                reviewed_only=reviewed_only,
+                options=options,
+                progress=show,
+            )
     for warning in report.warnings:
         err.print(warning, markup=False)
-    images = f"{report.images} image{'s' if report.images != 1 else ''}"
-    out.print(f"{images} written to {target}", markup=False)
+    if report.resumed:
+        out.print(f"{report.resumed} images were there already from an export that was interrupted.", markup=False)
+    count = f"{report.images} image{'s' if report.images != 1 else ''}"
+    out.print(f"{count} written to {target}", markup=False)
     return 1 if report.left_out else 0
+
+
+def _split(text: str, seed: int) -> SeededSplit:
+    try:
+        train, validation, test = (float(part) for part in text.replace(",", "/").split("/"))
+    except ValueError as error:
+        raise UserError(f'"{text}" is no split.', "Give three parts such as 80/10/10.") from error
+    total = train + validation + test
+    if not total > 0:
+        raise UserError(f'"{text}" is no split.', "Give three parts such as 80/10/10.")
+    return SeededSplit(train=train / total, validation=validation / total, test=test / total, seed=seed)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Final, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from pathlib import Path
+from typing import Protocol
 
 from segstudio.core.catalog import IGNORE, Catalog
-from segstudio.core.errors import Cancelled, FormatError
+from segstudio.core.errors import FormatError
 from segstudio.core.items import Split
 from segstudio.core.jobs import Progress
 from segstudio.core.segmentmap import SegmentMap
+from segstudio.core.spans import values_in
+from segstudio.formats.classes import ClassTable, SourceClass
 
 ProgressCallback = Callable[[Progress], None]
 CancelCallback = Callable[[], bool]
-
-_NAMES_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +26,12 @@ class LabelledImage:
     Attributes:
         name: Relative to the project's image folder, with forward slashes.
         path: The image file.
-        load: Gives the segment map; called once, so that one image at a time is in memory.
+        load: Gives the segment map; called once from any thread, so that few images at a time are in memory.
         width: Pixels after EXIF rotation; None where nobody has looked yet.
         height: As `width`.
-        split: Which list the image goes into.
+        split: Which list the image goes into: "train", "validation" or "test".
+        reviewed: A person is done with it: what it says counts, decided pixel by pixel or not.
+        revision: Differs where the labels differ, so that an interrupted export knows what it has already.
     """
 
     name: str
@@ -41,6 +40,25 @@ class LabelledImage:
     width: int | None = None
     height: int | None = None
     split: str = Split.TRAIN
+    reviewed: bool = True
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What a label needs to become a segment map of its image.
+
+    Attributes:
+        table: From the source's classes to the project's.
+        width: The image's pixels after EXIF rotation.
+        height: As `width`.
+        unlabelled: Class id of pixels that no shape covers, 255 for ignore and undecided.
+    """
+
+    table: ClassTable
+    width: int
+    height: int
+    unlabelled: int = IGNORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +66,44 @@ class ImportedLabel:
     """One label found in a source.
 
     Attributes:
-        name: Path without suffix, relative to the source's folder of labels, with forward slashes.
-        load: Gives the segment map, every pixel decided. Raises FormatError or ImageError.
+        name: Path of its image, with or without suffix, relative to the source's folder, with forward slashes.
+        load: Gives the segment map, every pixel decided but those no shape covers (see `LoadRequest.unlabelled`);
+            called from any thread. Raises FormatError or ImageError.
         source: The file it comes from.
+        size: (width, height) of the image by what the source declares; None where it declares none.
+        other_name: Another path the image may go by, as where an export renamed it.
     """
 
     name: str
-    load: Callable[[], SegmentMap]
+    load: Callable[[LoadRequest], SegmentMap]
     source: Path
+    size: tuple[int, int] | None = None
+    other_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSource:
+    """What a source holds: labels, the classes it declares (none where it declares none), and warnings.
+
+    `close` lets go of files that lazily loaded labels need.
+    """
+
+    labels: list[ImportedLabel]
+    classes: tuple[SourceClass, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+    close: Callable[[], None] = lambda: None
+
+
+class Importer(Protocol):
+    """Reads labels in another program's format."""
+
+    def read(self, source: Path) -> ImportSource:
+        """The labels in `source` (a folder, or a file where the format is one), loaded only when asked.
+
+        Raises:
+            FormatError: `source` does not look like this format.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,194 +113,58 @@ class ExportReport:
     images: int
     warnings: list[str] = field(default_factory=list)
     left_out: int = 0
+    resumed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ImportSource:
-    """What a source holds: labels, the classes it declares (None where it declares none), and warnings."""
-
-    labels: list[ImportedLabel]
-    classes: Catalog | None = None
-    warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """Which label belongs to which image: (position in the list of names, label), and the names of labels left over."""
-
-    pairs: list[tuple[int, ImportedLabel]]
-    unmatched: list[str]
-
-
-class Exporter(Protocol):
-    """Writes labelled images as another program's format."""
-
-    def export(
-        self,
-        images: Sequence[LabelledImage],
-        catalog: Catalog,
-        out: Path,
-        *,
-        progress: ProgressCallback | None = None,
-        cancelled: CancelCallback | None = None,
-    ) -> ExportReport:
-        """What was written to `out`, a folder that is there in full afterwards or not at all.
-
-        Raises:
-            Cancelled: `cancelled` said so; nothing is left behind.
-            UserError: `out` is in use, the disk is full, or a label does not fit its image.
-        """
-        ...
-
-
-class Importer(Protocol):
-    """Reads labels in another program's format."""
-
-    def read(self, source: Path, catalog: Catalog | None) -> ImportSource:
-        """The labels below `source`, loaded only when asked; classes follow `catalog` unless that is None.
-
-        Raises:
-            FormatError: `source` does not look like this format.
-        """
-        ...
-
-
-def walk(
-    images: Sequence[LabelledImage], progress: ProgressCallback | None, cancelled: CancelCallback | None
-) -> Iterator[tuple[int, LabelledImage]]:
-    """Each image with its position, progress told and cancelling asked in between."""
-    for index, image in enumerate(images):
-        if cancelled is not None and cancelled():
-            raise Cancelled
-        if progress is not None:
-            progress(Progress(index / len(images), image.name))
-        yield index, image
-    if progress is not None:
-        progress(Progress(1.0))
-
-
-def load_for_export(image: LabelledImage, catalog: Catalog) -> SegmentMap:
-    """The segment map of an image, known to fit it and the catalog.
-
-    Raises:
-        FormatError: It has another size than the image, or a class the catalog lacks.
-    """
-    labels = image.load()
-    if image.width is not None and image.height is not None:
-        check_size(labels, image.name, image.width, image.height)
-    check_classes(labels.semantic(), catalog, image.name)
-    return labels
-
-
-def load_for_image(label: ImportedLabel, name: str, width: int | None, height: int | None) -> SegmentMap:
-    """The segment map of an imported label, known to fit the image `name` where its size is known.
+def load_for_image(label: ImportedLabel, name: str, request: LoadRequest) -> SegmentMap:
+    """The segment map of an imported label, known to fit the image `name`.
 
     Raises:
         FormatError: The label has another size than the image.
     """
-    labels = label.load()
-    if width is not None and height is not None:
-        check_size(labels, name, width, height, label.source.name)
+    if label.size is not None:
+        check_size(label.size, name, request.width, request.height, label.source.name)
+    labels = label.load(request)
+    check_size((labels.width, labels.height), name, request.width, request.height, label.source.name)
     return labels
 
 
-def check_size(labels: SegmentMap, name: str, width: int, height: int, source: str | None = None) -> None:
-    """Returns where labels and image have one size.
+def check_size(size: tuple[int, int], name: str, width: int, height: int, source: str | None = None) -> None:
+    """Returns where labels of `size` (width, height) fit their image.
 
     Raises:
         FormatError: They do not; it names both sizes.
     """
-    if labels.shape != (height, width):
+    if size != (width, height):
         what = f"The label {source}" if source else "The label"
         raise FormatError(
-            f"{what} is {labels.width} x {labels.height} pixels, but its image {name} is {width} x {height}.",
+            f"{what} is {size[0]} x {size[1]} pixels, but its image {name} is {width} x {height}.",
             "Make both the same size.",
         )
 
 
-def check_classes(labels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], catalog: Catalog | None, name: str) -> None:
-    """Returns where every value of (H, W) is a class of the catalog or 255; without a catalog, where it could be one.
+def check_classes(labels: SegmentMap, catalog: Catalog, name: str) -> None:
+    """Returns where every pixel is of a class of the catalog or ignored.
 
     Raises:
-        FormatError: It names the first value that is not.
+        FormatError: It names the first class that is not.
     """
-    for value in np.flatnonzero(np.bincount(labels.ravel())):
-        if value > IGNORE or (value < IGNORE and catalog is not None and value not in catalog):
+    segments = labels.segments
+    present = values_in(labels.ids).tolist()
+    for value in sorted({segments[i].class_id if i in segments else i for i in present}):
+        if value != IGNORE and value not in catalog:
             raise FormatError(
                 f"The label {name} holds the value {value}, which is no class of this project.",
                 "Add a class with that number, or correct the file.",
             )
 
 
-def class_numbers(source: Catalog | None, catalog: Catalog | None) -> tuple[npt.NDArray[np.uint8] | None, list[str]]:
-    """(table, warnings): the (256,) uint8 table from a source's class numbers to the catalog's, found by name.
-
-    None where numbers mean the same on both sides. Classes whose name the catalog lacks keep their number.
-    """
-    if source is None or catalog is None:
-        return None, []
-    table = np.arange(256, dtype=np.uint8)
-    strangers = []
-    for label_class in source:
-        known = catalog.by_name(label_class.name)
-        if known is not None:
-            table[label_class.id] = known.id
-        elif label_class.id in catalog:
-            strangers.append(f'{label_class.id} ("{label_class.name}" there, "{catalog[label_class.id].name}" here)')
-    warnings = [f"Classes matched by number, not by name: {_shortened(strangers)}."] if strangers else []
-    return (None if np.array_equal(table, np.arange(256)) else table), warnings
+def counted(counts: Mapping[str, int]) -> list[str]:
+    """A sentence for each thing that occurs: "Holes filled: 3."."""
+    return [f"{what}: {number:,}." for what, number in sorted(counts.items()) if number]
 
 
-def match_labels(labels: Sequence[ImportedLabel], names: Sequence[str]) -> Matches:
-    """Labels matched to image names: by relative path without suffix, else by a file name that only one image has."""
-    by_path: dict[str, int] = {}
-    by_stem: dict[str, int | None] = {}
-    for index, name in enumerate(names):
-        path = PurePosixPath(name)
-        by_path.setdefault(path.with_suffix("").as_posix(), index)
-        by_path[path.as_posix()] = index  # a label called image.jpg.png belongs to image.jpg
-        by_stem[path.stem] = None if path.stem in by_stem else index
-    pairs: list[tuple[int, ImportedLabel]] = []
-    unmatched: list[str] = []
-    taken: set[int] = set()
-    for label in labels:
-        found = by_path.get(label.name)
-        if found is None:
-            found = by_stem.get(PurePosixPath(label.name).name)
-        if found is None or found in taken:
-            unmatched.append(label.name)
-        else:
-            taken.add(found)
-            pairs.append((found, label))
-    return Matches(pairs, unmatched)
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """The names, the second of two that differ in capitals at most called ``name-2``: some disks ignore capitals."""
-    taken: set[str] = set()
-    unique = []
-    for name in names:
-        path, candidate, number = PurePosixPath(name), name, 2
-        while candidate.casefold() in taken:
-            candidate = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
-            number += 1
-        taken.add(candidate.casefold())
-        unique.append(candidate)
-    return unique
-
-
-def safe_name(name: str) -> str:
-    """A relative name that stays inside the folder it is put into."""
-    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("..", "/")]
-    return "/".join(part.replace(":", "_") for part in parts) or "image"
-
-
-def renamed_warning(before: Sequence[str], after: Sequence[str]) -> list[str]:
-    """One sentence that says which names had to change, or none."""
-    changed = [f"{old} is {new}" for old, new in zip(before, after, strict=True) if old != new]
-    return [f"Names that occur twice were changed: {_shortened(changed)}."] if changed else []
-
-
-def _shortened(parts: Sequence[str]) -> str:
-    more = len(parts) - _NAMES_SHOWN
-    return ", ".join(parts[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def shortened(parts: Sequence[str], shown: int = 3) -> str:
+    """The first parts, and how many more there are."""
+    more = len(parts) - shown
+    return ", ".join(parts[:shown]) + (f" and {more} more" if more > 0 else "")

@@ -1,194 +1,151 @@
 """COCO instances: one JSON file with compressed run lengths, holes kept, and the images beside it.
 
-Everything a segment map says survives: the extra key ``void`` of an image holds its ignored and undecided pixels, and
-``segment_id`` of an annotation the instance it was. Other programs pass over both.
+With masks, everything a segment map says survives: the extra key ``void`` of an image holds its ignored pixels, and
+``segment_id`` of an annotation the instance it was (0 for a region painted without instances). Other programs pass over
+both.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from segstudio.core.catalog import IGNORE, Catalog, Kind
-from segstudio.core.errors import ImageError
+from segstudio.core.catalog import IGNORE
 from segstudio.core.geometry import Rect
-from segstudio.core.segmentmap import FIRST_SEGMENT_ID, SegmentMap
-from segstudio.formats.base import (
-    CancelCallback,
-    ExportReport,
-    LabelledImage,
-    ProgressCallback,
-    check_size,
-    load_for_export,
-    renamed_warning,
-    safe_name,
-    unique_names,
-    walk,
+from segstudio.core.segmentmap import SegmentMap
+from segstudio.formats.base import ImportSource
+from segstudio.formats.coco_document import CROWD_RANK, CocoDocument
+from segstudio.formats.coco_json import ANNOTATIONS, find_document
+from segstudio.formats.coco_parts import (
+    IMAGES,
+    DocumentWriter,
+    Part,
+    annotation,
+    category,
+    category_id,
+    image_record,
+    labelled_parts,
 )
-from segstudio.formats.output import staged_output, write_classes, write_upright
+from segstudio.formats.options import SHORT_SPLITS, Shapes, split_lists
+from segstudio.formats.regions import painted
+from segstudio.formats.writer import Entry, Finished, Survival, Written
 from segstudio.imaging import rle
-from segstudio.imaging.contours import bounding_rects, components_with_rects
+from segstudio.imaging.fills import fill_coco
+from segstudio.imaging.polygons import Outline, keyholed, rings, simplified
 
-IMAGES: Final = "images"
-ANNOTATIONS: Final = "annotations"
-INSTANCES: Final = "instances.json"
+INSTANCES: Final = "instances"
 
-
-class CocoExporter:
-    """Writes ``annotations/instances.json`` and ``images/``; file names are relative to ``images/``."""
-
-    def export(
-        self,
-        images: Sequence[LabelledImage],
-        catalog: Catalog,
-        out: Path,
-        *,
-        progress: ProgressCallback | None = None,
-        cancelled: CancelCallback | None = None,
-    ) -> ExportReport:
-        """What was written to `out`: see `Exporter`."""
-        safe = [safe_name(image.name) for image in images]
-        names = unique_names(safe)
-        warnings = renamed_warning(safe, names)
-        with staged_output(out) as folder:
-            (folder / IMAGES).mkdir()
-            (folder / ANNOTATIONS).mkdir()
-            with _JsonWriter(folder / ANNOTATIONS / INSTANCES, catalog) as writer:
-                for index, image in walk(images, progress, cancelled):
-                    try:
-                        labels = load_for_export(image, catalog)
-                        file_name = _copy(folder / IMAGES, names[index], image, labels)
-                    except ImageError as error:
-                        warnings.append(f"{image.name} was left out: {error.message}")
-                    else:
-                        writer.add(file_name, image.split, labels)
-            write_classes(folder, catalog)
-        return ExportReport(writer.images, warnings, len(images) - writer.images)
+Mask = npt.NDArray[np.bool_]
 
 
-def _copy(folder: Path, name: str, image: LabelledImage, labels: SegmentMap) -> str:
-    target = folder / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    info, written = write_upright(image.path, target)
-    check_size(labels, image.name, info.width, info.height)
-    return written.relative_to(folder).as_posix()
+class CocoWriter(DocumentWriter):
+    """Writes ``annotations/instances.json``, one more for each list where there are several, and ``images/``."""
+
+    def begin(self) -> None:
+        """Makes the folders."""
+        for name in (IMAGES, ANNOTATIONS):
+            (self.folder / name).mkdir(exist_ok=True)
+
+    def write(self, entry: Entry, labels: SegmentMap) -> Written:
+        """Writes the image."""
+        placed = self.place(entry, f"{IMAGES}/{entry.name}", labels)
+        labelled = labelled_parts(labels, self.catalog)
+        annotations = []
+        for part in labelled.parts:
+            shape = self._shape(part, labels)
+            annotations.append(
+                annotation(
+                    category_id(self.catalog, part.class_id),
+                    shape.segmentation,
+                    area=shape.area,
+                    rect=shape.rect,
+                    segment_id=part.segment_id,
+                    crowd=part.crowd,
+                )
+            )
+        image = image_record(placed.file.removeprefix(f"{IMAGES}/"), entry, labels)
+        if labelled.void is not None:
+            image["void"] = labelled.void
+        return Written(placed.file, (image, annotations), counts=placed.counts)
+
+    def finish(self, images: Sequence[Finished]) -> None:
+        """Writes the documents."""
+        categories = [
+            category(c, category_id(self.catalog, c.id)) for c in self.catalog if c.id != self.catalog.background_id
+        ]
+        splits = split_lists([image.split for image in images])
+        self.write_document(INSTANCES, splits, categories)
+        for split in splits:  # even a single one: some readers look for files of lists only
+            self.write_document(f"{INSTANCES}_{SHORT_SPLITS[split]}", [split], categories)
+
+    def survives(self, labels: SegmentMap) -> Survival | None:
+        """Masks survive; polygons as pycocotools fills them, the larger ones under the smaller."""
+        if self.options.shapes is not Shapes.POLYGONS:
+            return None
+        labelled = labelled_parts(labels, self.catalog)
+        shapes = [self._shape(part, labels) for part in labelled.parts]
+        drawn = [
+            (*shape.filled(), shape.part.segment_id or shape.part.class_id)
+            for shape in sorted(shapes, key=lambda shape: -shape.rank)
+        ]
+        void = [] if labelled.void is None else [(*rle.decode_part(labelled.void), IGNORE)]
+        return Survival(painted(labels, self.catalog, [*drawn, *void]))
+
+    def _shape(self, part: Part, labels: SegmentMap) -> _Shape:
+        if self.options.shapes is Shapes.MASKS or part.crowd:
+            return _Shape(part, part.region.rle, part.region.area, part.region.rect)
+        return _polygons(part, labels, self.options.tolerance)
 
 
-class _JsonWriter:
-    """The JSON file, written image by image: annotations go to a second file that is appended at the end."""
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A part as it is written: its run lengths or polygons, and what pycocotools makes of them."""
 
-    def __init__(self, path: Path, catalog: Catalog) -> None:
-        self.images = 0
-        self._path = path
-        self._annotations_path = path.with_suffix(".part")
-        self._catalog = catalog
-        self._annotations = 0
+    part: Part
+    segmentation: rle.Rle | list[list[float]]
+    area: int
+    rect: Rect
+    mask: Mask | None = None
 
-    def __enter__(self) -> _JsonWriter:
-        self._main: IO[str] = self._path.open("w", encoding="utf-8")
-        self._part: IO[str] = self._annotations_path.open("w", encoding="utf-8")
-        info = {"description": "Exported by SegStudio", "version": "1.0"}
-        self._main.write(f'{{"info": {json.dumps(info)}, "licenses": [],\n')
-        self._main.write(f'"categories": {json.dumps(_categories(self._catalog), ensure_ascii=False)},\n"images": [')
-        return self
+    @property
+    def rank(self) -> float:
+        """By which the importer orders what it paints."""
+        return CROWD_RANK if self.part.crowd else self.area
 
-    def __exit__(self, kind: object, value: object, traceback: object) -> None:
-        try:
-            self._part.close()
-            if kind is None:
-                self._main.write('],\n"annotations": [')
-                with self._annotations_path.open(encoding="utf-8") as part:
-                    shutil.copyfileobj(part, self._main)
-                self._main.write("]}\n")
-        finally:
-            self._main.close()
-        self._annotations_path.unlink()
-
-    def add(self, file_name: str, split: str, labels: SegmentMap) -> None:
-        """Writes the records of one image."""
-        self.images += 1
-        record: dict[str, Any] = {
-            "id": self.images,
-            "width": labels.width,
-            "height": labels.height,
-            "file_name": file_name,
-            "split": str(split),
-        }
-        void = labels.semantic() == IGNORE
-        if void.any():
-            record["void"] = rle.encode(void)
-        self._write(self._main, record, first=self.images == 1)
-        for annotation in _annotations(labels, self._catalog):
-            self._annotations += 1
-            head = {"id": self._annotations, "image_id": self.images}
-            self._write(self._part, head | annotation, first=self._annotations == 1)
-
-    @staticmethod
-    def _write(stream: IO[str], record: dict[str, Any], *, first: bool) -> None:
-        stream.write(("\n" if first else ",\n") + json.dumps(record, ensure_ascii=False))
+    def filled(self) -> tuple[Mask, Rect]:
+        """(mask, box): see `fill_coco`."""
+        return (self.mask, self.rect) if self.mask is not None else rle.decode_part(self.part.region.rle)
 
 
-def _categories(catalog: Catalog) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": category_id(catalog, c.id),
-            "name": c.name,
-            "supercategory": "",
-            "class_id": c.id,
-            "color": list(c.color),
-            "isthing": int(c.kind is Kind.THING),
-        }
-        for c in catalog
-        if c.id != catalog.background_id
-    ]
+def _polygons(part: Part, labels: SegmentMap, tolerance: float) -> _Shape:
+    """A part as polygons; what would vanish keeps its exact outline."""
+    rect = part.region.rect
+    mask, _ = rle.decode_part(part.region.rle)
+    exact = rings(mask, offset=(rect.left, rect.top))
+    for allowed in (tolerance, 0.0):
+        polygons = [_polygon(outline, allowed) for outline in exact]
+        filled, box = fill_coco(polygons, *labels.shape)
+        if not box.is_empty:
+            break
+    flat = [[int(v) if v.is_integer() else v for v in polygon.ravel().tolist()] for polygon in polygons]
+    return _Shape(part, flat, int(np.count_nonzero(filled)), box, filled)
 
 
-def category_id(catalog: Catalog, class_id: int) -> int:
-    """COCO's number of a class: its id, or one more where 0 is a real class, since COCO counts from 1."""
-    shift = 1 if 0 in catalog and catalog.background_id is None else 0
-    return class_id + shift
+def _polygon(outline: Outline, tolerance: float) -> npt.NDArray[np.float64]:
+    """(n, 2) one ring, with the figures that are written: a bridge to a hole may begin between whole numbers."""
+    holes = [simplified(hole, tolerance) for hole in outline.holes]
+    return np.round(keyholed(simplified(outline.outer, tolerance), holes), 2)
 
 
-def _annotations(labels: SegmentMap, catalog: Catalog) -> Iterator[dict[str, Any]]:
-    """One annotation a segment; for plain classes, one a connected part (thing) or one in all (stuff)."""
-    for segment_id, rect in bounding_rects(labels.ids, FIRST_SEGMENT_ID).items():
-        segment = labels.segments[segment_id]
-        part = labels.ids[rect.slices] == segment_id
-        yield _annotation(part, rect, labels, catalog, segment.class_id, crowd=segment.crowd) | {
-            "segment_id": segment_id
-        }
-    for class_id, rect in bounding_rects(labels.ids).items():
-        if class_id not in catalog or class_id == catalog.background_id:
-            continue
-        mask = labels.ids[rect.slices] == class_id
-        if catalog[class_id].kind is Kind.STUFF:
-            yield _annotation(mask, rect, labels, catalog, class_id)
-            continue
-        parts, rects = components_with_rects(mask)
-        for number, inner in enumerate(rects, start=1):
-            place = Rect(rect.top + inner.top, rect.left + inner.left, inner.height, inner.width)
-            yield _annotation(parts[inner.slices] == number, place, labels, catalog, class_id)
+class CocoImporter:
+    """Reads instances of any program: polygons and run lengths of both kinds, crowds, and our own extra keys."""
 
-
-def _annotation(
-    part: npt.NDArray[np.bool_],
-    rect: Rect,
-    labels: SegmentMap,
-    catalog: Catalog,
-    class_id: int,
-    *,
-    crowd: bool = False,
-) -> dict[str, Any]:
-    return {
-        "category_id": category_id(catalog, class_id),
-        "segmentation": rle.encode_part(part, rect, labels.height, labels.width),
-        "area": int(np.count_nonzero(part)),
-        "bbox": [rect.left, rect.top, rect.width, rect.height],
-        "iscrowd": int(crowd),
-    }
+    def read(self, source: Path) -> ImportSource:
+        """The labels of a file, or of ``annotations/instances.json`` (or the one other JSON file) of a folder."""
+        document = CocoDocument(find_document(source, INSTANCES))
+        return ImportSource(document.labels, document.classes, document.warnings)

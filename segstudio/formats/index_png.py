@@ -1,105 +1,91 @@
-"""Index PNGs: one PNG an image whose values are class numbers, 255 = ignore."""
+"""Index PNGs: one PNG an image whose values are class ids, 255 = ignore; the bare masks, without images."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from segstudio.core.catalog import Catalog
 from segstudio.core.errors import FormatError
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.formats.base import (
-    CancelCallback,
-    ExportReport,
-    ImportedLabel,
-    ImportSource,
-    LabelledImage,
-    ProgressCallback,
-    check_classes,
-    class_numbers,
-    load_for_export,
-    safe_name,
-    unique_names,
-    walk,
-)
-from segstudio.formats.output import read_classes, staged_output, write_classes
+from segstudio.formats.base import ImportedLabel, ImportSource, LabelledImage, LoadRequest
+from segstudio.formats.classes import named_classes
+from segstudio.formats.names import label_names
+from segstudio.formats.objects import add_objects
+from segstudio.formats.tables import declared_classes
+from segstudio.formats.writer import Entry, FormatWriter, Survival, Written
 from segstudio.imaging.decode import find_images, read_labels, write_index_png
 
 _LABELS: Final = "labels"
+_INSTANCES: Final = "instances"
+_OBJECTS: Final = named_classes(["background", "object"])
 _SUFFIXES: Final = frozenset({".png", ".tif", ".tiff", ".bmp"})
 
 
-class IndexPngExporter:
+class IndexPngWriter(FormatWriter):
     """Writes a palette PNG for each image, in the folders the images lie in, with the catalog's colours."""
 
-    def export(
-        self,
-        images: Sequence[LabelledImage],
-        catalog: Catalog,
-        out: Path,
-        *,
-        progress: ProgressCallback | None = None,
-        cancelled: CancelCallback | None = None,
-    ) -> ExportReport:
-        """What was written to `out`: see `Exporter`. Instances become their classes."""
-        names = _file_names(images)
-        palette = catalog.color_table()
-        with staged_output(out) as folder:
-            for index, image in walk(images, progress, cancelled):
-                target = folder / names[index]
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(write_index_png(None, load_for_export(image, catalog).semantic(), palette))
-            write_classes(folder, catalog)
-        return ExportReport(len(images))
+    def names(self, images: Sequence[LabelledImage]) -> list[str]:
+        """The label files."""
+        return label_names([image.name for image in images], ".png")
+
+    def write(self, entry: Entry, labels: SegmentMap) -> Written:
+        """Writes the PNG; instances become their classes."""
+        target = self.folder / entry.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(write_index_png(None, labels.semantic(), self.catalog.color_table()))
+        return Written()
+
+    def survives(self, labels: SegmentMap) -> Survival | None:
+        """Classes without instances."""
+        return without_instances(labels)
 
 
-def _file_names(images: Sequence[LabelledImage]) -> list[str]:
-    """``photo.png`` for ``photo.jpg``; ``photo.jpg.png`` where there is a ``photo.tif`` beside it."""
-    safe = [PurePosixPath(safe_name(image.name)) for image in images]
-    stems = Counter(path.with_suffix("").as_posix().casefold() for path in safe)
-    alone = [stems[path.with_suffix("").as_posix().casefold()] == 1 for path in safe]
-    return unique_names(
-        [
-            path.with_suffix(".png").as_posix() if single else f"{path}.png"
-            for path, single in zip(safe, alone, strict=True)
-        ]
-    )
+def without_instances(labels: SegmentMap) -> Survival | None:
+    """What a format that knows only classes gives back."""
+    instances = len(labels.used_segments())
+    if not instances:
+        return None
+    semantic = SegmentMap.from_semantic(labels.semantic(), labels.decided)
+    return Survival(semantic, Counter({"Instances that become their class": instances}))
 
 
 class IndexPngImporter:
-    """Reads a folder of index PNGs, or its sub-folder ``labels`` where there is one."""
+    """Reads a folder of index PNGs, or its sub-folder ``labels`` where there is one.
 
-    def read(self, source: Path, catalog: Catalog | None) -> ImportSource:
+    A folder called ``instances`` (or one that holds such a folder and no ``labels``) is read as instance PNGs instead:
+    0 is background, every other number an object of its own, all of one class called "object".
+    """
+
+    def read(self, source: Path) -> ImportSource:
         """The labels below `source`: see `Importer`. Every pixel is decided, 255 as ignore."""
         if not source.is_dir():
             raise FormatError(f"{source.name} is not a folder.", "Choose the folder that holds the label PNGs.")
-        folder = source / _LABELS if (source / _LABELS).is_dir() else source
-        classes = read_classes(folder, source)
-        table, warnings = class_numbers(classes, catalog)
+        folder = next((source / part for part in (_LABELS, _INSTANCES) if (source / part).is_dir()), source)
+        load = _load_instances if folder.name == _INSTANCES else _load
         scan = find_images(folder)
         labels = [
-            ImportedLabel(
-                path.relative_to(folder).with_suffix("").as_posix(),
-                partial(_load, path, table, catalog or classes),
-                path,
-            )
+            ImportedLabel(path.relative_to(folder).with_suffix("").as_posix(), partial(load, path), path)
             for path in scan.paths
             if path.suffix.lower() in _SUFFIXES
         ]
         if not labels:
             raise FormatError(f"{folder.name} holds no label PNG.", "Choose the folder that holds the label PNGs.")
-        return ImportSource(labels, classes, [*warnings, *scan.problems])
+        if load is _load_instances:
+            return ImportSource(labels, _OBJECTS, [*scan.problems])
+        return ImportSource(labels, declared_classes(folder, source), [*scan.problems])
 
 
-def _load(path: Path, table: npt.NDArray[np.uint8] | None, catalog: Catalog | None) -> SegmentMap:
-    stored = read_labels(path)
-    check_classes(stored, None, path.name)
-    labels = stored.astype(np.uint8) if table is None else table[stored]
-    check_classes(labels, catalog, path.name)
-    return SegmentMap.from_semantic(labels)
+def _load(path: Path, request: LoadRequest) -> SegmentMap:
+    return SegmentMap.from_semantic(request.table.apply(read_labels(path), path.name))
+
+
+def _load_instances(path: Path, request: LoadRequest) -> SegmentMap:
+    numbers = read_labels(path)
+    labels = SegmentMap.from_semantic(request.table.apply((numbers > 0).astype(np.uint8), path.name))
+    add_objects(labels, numbers, void=None, background=request.table.catalog.background_id)
+    return labels

@@ -1,59 +1,32 @@
-"""Folders that appear in full or not at all, and what every export puts into them."""
+"""What every export puts into its folder: the classes, and the images."""
 
 from __future__ import annotations
 
 import io
 import json
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from PIL import Image
 
 from segstudio.core.catalog import Catalog
-from segstudio.core.errors import FormatError
+from segstudio.formats.options import ImageFiles
 from segstudio.imaging.decode import probe, read_image
-from segstudio.imaging.files import read_bytes, write_error
-from segstudio.imaging.header import ImageInfo
+from segstudio.imaging.files import is_full, read_bytes
 
 CLASSES_TOML: Final = "classes.toml"
 CLASS_NAMES: Final = "class_names.txt"
 _CLASS_FILES: Final = (CLASSES_TOML, CLASS_NAMES, "classes.txt")
 _JPEG_QUALITY: Final = 95
-
-
-@contextmanager
-def staged_output(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out` that becomes `out` at the end, and is removed where anything goes wrong.
-
-    Raises:
-        FormatError: `out` is a file, or a folder with something in it.
-        UserError: The disk is full, or the place cannot be written to.
-    """
-    out = out.absolute()
-    temporary = out.with_name(f"{out.name}.partial-{secrets.token_hex(4)}")
-    try:
-        _refuse_used(out)
-        temporary.mkdir(parents=True)
-        yield temporary
-        if out.is_dir():
-            out.rmdir()
-        temporary.replace(out)
-    except OSError as error:
-        raise write_error(error, out) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _refuse_used(out: Path) -> None:
-    if out.is_dir():
-        if any(out.iterdir()):
-            raise FormatError(f"The folder {out.name} is not empty.", "Choose a new or an empty folder.")
-    elif out.exists():
-        raise FormatError(f"{out.name} is a file, and the export needs a folder.", "Choose a new or an empty folder.")
+_SUFFIXES: Final = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp", ".dib"),
+    "WebP": (".webp",),
+}
 
 
 def write_classes(folder: Path, catalog: Catalog) -> None:
@@ -82,38 +55,87 @@ def read_classes(*folders: Path) -> Catalog | None:
     return None
 
 
-def write_jpeg(source: Path, target: Path) -> ImageInfo:
-    """The header of an image that was left in `target` as an upright JPEG: its own bytes where it is one already.
+@dataclass(frozen=True, slots=True)
+class PlacedImage:
+    """An image file as an export holds it.
+
+    Attributes:
+        file: Below the export's folder, with forward slashes; the absolute path of the original where it is only
+            referred to.
+        width: Pixels, upright.
+        height: As `width`.
+        turned: It is referred to and turned by EXIF, which readers may not look at.
+        copied: It was copied though a link was wanted: links do not reach another drive.
+    """
+
+    file: str
+    width: int
+    height: int
+    turned: bool = False
+    copied: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """For the report: see `Written.counts`."""
+        return {
+            "Images copied, since links do not reach their drive": int(self.copied),
+            "Images turned by EXIF, which many readers do not look at (copy them instead)": int(self.turned),
+        }
+
+
+def place_image(
+    source: Path, folder: Path, name: str, files: ImageFiles, *, formats: frozenset[str] | None = None
+) -> PlacedImage:
+    """An image brought into an export: its own bytes where it is upright and of one of the `formats`.
+
+    Programs that read labels apply no EXIF rotation, so a turned image is encoded anew: a JPEG as JPEG, any other as
+    PNG. The suffix of a file encoded anew, and of any for readers that take only some formats, fits its content.
+
+    Args:
+        source: The image file.
+        folder: The export's folder.
+        name: Where the image goes below it; the suffix may change.
+        files: What becomes of image files.
+        formats: What readers take ("JPEG", "PNG"; the first in the alphabet is made where it must be); None: anything.
 
     Raises:
         ImageError: The image cannot be read.
+        OSError: The disk refused.
     """
     info = probe(source)
-    if info.format == "JPEG" and info.orientation == 1:
+    if files is ImageFiles.REFERENCE:
+        return PlacedImage(source.absolute().as_posix(), info.width, info.height, turned=info.orientation != 1)
+    keep = info.orientation == 1 and (formats is None or info.format in formats)
+    wanted = info.format if keep or info.format == "JPEG" else "PNG"
+    if formats is not None and wanted not in formats:
+        wanted = min(formats)
+    target = folder / (name if keep and formats is None else _with_suffix(name, wanted))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    copied = False
+    if not keep:
+        target.write_bytes(_encoded(source, wanted))
+    elif files is ImageFiles.LINK:
+        copied = not _link(source, target)
+    if keep and (copied or files is ImageFiles.COPY):
         target.write_bytes(read_bytes(source).data)
-    else:
-        target.write_bytes(_encoded(source, "JPEG"))
-    return info
+    return PlacedImage(target.relative_to(folder).as_posix(), info.width, info.height, copied=copied)
 
 
-def write_upright(source: Path, target: Path) -> tuple[ImageInfo, Path]:
-    """(header, path): an image left in `target`, byte by byte where it is upright already.
+def _with_suffix(name: str, image_format: str) -> str:
+    """The name with a suffix that tells the truth; ``a.tif`` encoded as PNG becomes ``a.tif.png``, never ``a.png``."""
+    path = PurePosixPath(name)
+    return name if path.suffix.lower() in _SUFFIXES[image_format] else f"{name}{_SUFFIXES[image_format][0]}"
 
-    Programs that read COCO apply no EXIF rotation, so a turned image is encoded anew: a JPEG as JPEG, any other as
-    PNG under the name `target` with ``.png`` added.
 
-    Raises:
-        ImageError: The image cannot be read.
-    """
-    info = probe(source)
-    if info.orientation == 1:
-        target.write_bytes(read_bytes(source).data)
-    elif info.format == "JPEG":
-        target.write_bytes(_encoded(source, "JPEG"))
-    else:
-        target = target.with_name(f"{target.name}.png")
-        target.write_bytes(_encoded(source, "PNG"))
-    return info, target
+def _link(source: Path, target: Path) -> bool:
+    target.unlink(missing_ok=True)  # of an interrupted export; writing into a link would change the original
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if is_full(error):
+            raise
+        return False
+    return True
 
 
 def _encoded(source: Path, image_format: str) -> bytes:

@@ -1,4 +1,4 @@
-"""PASCAL VOC: palette PNGs of classes and objects, JPEG images, and lists of who is in which set.
+"""PASCAL VOC: palette PNGs of classes and objects, JPEG images, boxes of objects, and lists of who is in which set.
 
 The folder is laid out flat, as VOC's own year folders are. Readers that insist on ``VOCdevkit/VOC2012`` (torchvision)
 find that path inside as a folder of links, unless the export goes to a folder of that name to begin with.
@@ -7,10 +7,10 @@ find that path inside as a folder of links, unless the export goes to a folder o
 from __future__ import annotations
 
 import re
-from collections import Counter
+import shutil
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
+from functools import cache, partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,131 +18,96 @@ import numpy.typing as npt
 
 from segstudio.core.catalog import IGNORE, Catalog, voc_color
 from segstudio.core.errors import FormatError, ImageError
-from segstudio.core.items import Split
-from segstudio.core.segmentmap import FIRST_SEGMENT_ID, Segment, SegmentMap
-from segstudio.formats.base import (
-    CancelCallback,
-    ExportReport,
-    ImportedLabel,
-    ImportSource,
-    LabelledImage,
-    ProgressCallback,
-    check_classes,
-    check_size,
-    class_numbers,
-    load_for_export,
-    renamed_warning,
-    unique_names,
-    walk,
-)
-from segstudio.formats.output import read_classes, staged_output, write_classes, write_jpeg
-from segstudio.imaging.decode import find_images, read_labels, write_index_png
+from segstudio.core.segmentmap import FIRST_SEGMENT_ID, SegmentMap
+from segstudio.formats.base import ImportedLabel, ImportSource, LoadRequest, check_size
+from segstudio.formats.classes import source_classes
+from segstudio.formats.lists import FlatJpegWriter, write_lists
+from segstudio.formats.objects import FIRST_OBJECT, add_objects
+from segstudio.formats.tables import declared_classes, write_labelmap
+from segstudio.formats.voc_xml import Annotation, annotation_xml, read_annotation
+from segstudio.formats.writer import Entry, Finished, Written
+from segstudio.imaging.contours import bounding_rects
+from segstudio.imaging.decode import find_images, probe, read_labels, write_index_png
+from segstudio.imaging.labels import LabelArray, look_up
 
 IMAGES: Final = "JPEGImages"
 CLASSES: Final = "SegmentationClass"
 OBJECTS: Final = "SegmentationObject"
-SETS: Final = "ImageSets/Segmentation"
+ANNOTATIONS: Final = "Annotations"
+SETS: Final = ("ImageSets/Segmentation", "ImageSets/Main")  # for readers of masks, and of boxes
 _DEVKIT: Final = "VOCdevkit"
 _YEAR: Final = "VOC2012"
 _YEAR_PATTERN: Final = re.compile(r"VOC20\d\d")
+_OFFICIAL_ID: Final = re.compile(r"(20\d\d_)?\d{6}")
 _MOST_OBJECTS: Final = 254  # of an 8-bit object PNG: 0 is no object, 255 void
 _VOID_16: Final = 65535
-_FIRST_OBJECT: Final = 1
 
 
-class VocExporter:
+class VocWriter(FlatJpegWriter):
     """Writes VOC folders.
 
     An image with more than 254 objects gets a 16-bit greyscale object PNG (void = 65535) instead of a palette PNG:
-    VOC has no better answer, and dropping objects would be worse.
+    VOC has no better answer, and dropping objects would be worse. What VOC has no place for (crowds, segment ids) is in
+    elements of the annotations that other programs pass over.
     """
 
-    def export(
-        self,
-        images: Sequence[LabelledImage],
-        catalog: Catalog,
-        out: Path,
-        *,
-        progress: ProgressCallback | None = None,
-        cancelled: CancelCallback | None = None,
-    ) -> ExportReport:
-        """What was written to `out`: see `Exporter`."""
-        names = _image_ids(images)
-        warnings = renamed_warning([PurePosixPath(i.name).stem for i in images], names)
-        written: list[tuple[str, str]] = []
-        with staged_output(out) as folder:
-            for part in (IMAGES, CLASSES, OBJECTS, SETS):
-                (folder / part).mkdir(parents=True)
-            for index, image in walk(images, progress, cancelled):
-                try:
-                    warnings += _write_image(folder, names[index], image, catalog)
-                except ImageError as error:
-                    warnings.append(f"{image.name} was left out: {error.message}")
-                else:
-                    written.append((names[index], image.split))
-            _write_sets(folder / SETS, written)
-            write_classes(folder, catalog)
-            if not _is_year_folder(out.absolute()):
-                warnings += _link_devkit(folder)
-        return ExportReport(len(written), warnings, len(images) - len(written))
+    def begin(self) -> None:
+        """Makes the folders."""
+        for part in (IMAGES, CLASSES, OBJECTS, ANNOTATIONS):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+
+    def write(self, entry: Entry, labels: SegmentMap) -> Written:
+        """Writes the image, both PNGs and the annotation."""
+        placed = self.place(entry, f"{IMAGES}/{entry.name}.jpg", labels)
+        classes = labels.semantic()
+        target = f"{entry.name}.png"
+        (self.folder / CLASSES / target).write_bytes(write_index_png(None, classes, self.catalog.color_table()))
+        boxes = bounding_rects(labels.ids, FIRST_SEGMENT_ID)
+        numbers = _object_numbers(list(boxes))
+        objects = _object_array(labels, numbers)
+        palette = _object_palette() if objects.dtype == np.uint8 else None
+        (self.folder / OBJECTS / target).write_bytes(write_index_png(None, objects, palette))
+        marked = {number: (labels.segments[i], boxes[i]) for i, number in numbers.items()}
+        xml = annotation_xml(placed.file, (labels.width, labels.height), marked, self.catalog)
+        (self.folder / ANNOTATIONS / f"{entry.name}.xml").write_text(xml, encoding="utf-8")
+        warnings = []
+        if objects.dtype != np.uint8:
+            warnings.append(f"{entry.image.name} has more than {_MOST_OBJECTS} objects; its object PNG has 16 bits.")
+        crowds = sum(labels.segments[i].crowd for i in numbers)
+        counts = placed.counts | {"Crowds that are plain objects to other programs": crowds}
+        return Written(placed.file, warnings=tuple(warnings), counts=counts)
+
+    def finish(self, images: Sequence[Finished]) -> None:
+        """Writes the lists, and the second layout that some readers insist on."""
+        for part in SETS:
+            write_lists(self.folder / part, images)
+        write_labelmap(self.folder, self.catalog)
+        if not _is_year_folder(self.context.out):
+            self.notes += _link_devkit(self.folder)
 
 
-def _write_image(folder: Path, name: str, image: LabelledImage, catalog: Catalog) -> list[str]:
-    labels = load_for_export(image, catalog)
-    info = write_jpeg(image.path, folder / IMAGES / f"{name}.jpg")
-    check_size(labels, image.name, info.width, info.height)
-    classes = labels.semantic()
-    (folder / CLASSES / f"{name}.png").write_bytes(write_index_png(None, classes, catalog.color_table()))
-    objects = _object_numbers(labels, classes == IGNORE)
-    palette = _object_palette() if objects.dtype == np.uint8 else None
-    (folder / OBJECTS / f"{name}.png").write_bytes(write_index_png(None, objects, palette))
-    warnings = []
-    if objects.dtype != np.uint8:
-        warnings.append(f"{image.name} has more than {_MOST_OBJECTS} objects; its object PNG has 16 bits.")
-    if any(segment.crowd for segment in labels.used_segments().values()):
-        warnings.append(f"{image.name} has crowds, which VOC cannot mark.")
-    return warnings
+def _object_numbers(used: list[int]) -> dict[int, int]:
+    """Segment id (ascending) -> object number from 1; it keeps its own (256 is object 1) where 8 bits allow."""
+    if used and len(used) <= _MOST_OBJECTS < used[-1] - FIRST_SEGMENT_ID + FIRST_OBJECT:
+        return {segment_id: number for number, segment_id in enumerate(used, start=FIRST_OBJECT)}
+    return {segment_id: segment_id - FIRST_SEGMENT_ID + FIRST_OBJECT for segment_id in used}
 
 
-def _object_numbers(labels: SegmentMap, void: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
-    """(H, W) object numbers from 1, 0 = none; a segment keeps its number (256 is object 1) where 8 bits allow."""
-    used = np.array(sorted(labels.used_segments()), dtype=np.intp)
-    numbers = used - FIRST_SEGMENT_ID + _FIRST_OBJECT
-    deep = used.size > _MOST_OBJECTS
-    if used.size and not deep and numbers[-1] > _MOST_OBJECTS:
-        numbers = np.arange(_FIRST_OBJECT, used.size + _FIRST_OBJECT)
-    table = np.zeros(1 << 16, dtype=np.uint16)
-    table[used] = numbers
-    objects = table[labels.ids]
-    objects[void] = _VOID_16 if deep else IGNORE
-    return objects if deep else objects.astype(np.uint8)
+def _object_array(labels: SegmentMap, numbers: dict[int, int]) -> LabelArray:
+    """(H, W) object numbers, 0 = none; 8 bits with void = 255 where they fit, else 16 with void = 65535."""
+    deep = len(numbers) > _MOST_OBJECTS
+    table: LabelArray = np.zeros(1 << 16, dtype=np.uint16) if deep else np.zeros(1 << 16, dtype=np.uint8)
+    table[IGNORE] = _VOID_16 if deep else IGNORE
+    for segment_id, number in numbers.items():
+        table[segment_id] = number
+    return look_up(table, labels.ids)
 
 
+@cache
 def _object_palette() -> npt.NDArray[np.uint8]:
     table = np.array([voc_color(i) for i in range(256)], dtype=np.uint8)
     table[IGNORE] = Catalog().color_table()[IGNORE]
     return table
-
-
-def _image_ids(images: Sequence[LabelledImage]) -> list[str]:
-    """File names without folders, made unique: by folder where two images share one, else by number."""
-    paths = [PurePosixPath(image.name) for image in images]
-    stems = [path.stem.casefold() for path in paths]
-    uses = Counter(stems)
-    names = [
-        "_".join((*(p for p in path.parts[:-1] if p not in ("..", "/")), path.stem)) if uses[stem] > 1 else path.stem
-        for path, stem in zip(paths, stems, strict=True)
-    ]
-    # One a line in the lists, so no line breaks and nothing that stripping would change. The dot hides no suffix.
-    return [n.removesuffix(".jpg") for n in unique_names([f"{' '.join(n.split())}.jpg" for n in names])]
-
-
-def _write_sets(folder: Path, written: Sequence[tuple[str, str]]) -> None:
-    validation = [name for name, split in written if split == Split.VALIDATION]
-    train = [name for name, split in written if split != Split.VALIDATION]
-    sets = {"train": train, "val": validation, "trainval": [name for name, _ in written]}
-    for title, names in sets.items():
-        (folder / f"{title}.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
 def _is_year_folder(folder: Path) -> bool:
@@ -152,9 +117,11 @@ def _is_year_folder(folder: Path) -> bool:
 def _link_devkit(folder: Path) -> list[str]:
     """Links rather than a second layout: the data lie once, and both kinds of readers find them."""
     year = folder / _DEVKIT / _YEAR
+    if year.exists():  # of an export that was interrupted
+        shutil.rmtree(year)
     year.mkdir(parents=True)
     try:
-        for part in (IMAGES, CLASSES, OBJECTS, "ImageSets"):
+        for part in (IMAGES, CLASSES, OBJECTS, ANNOTATIONS, "ImageSets"):
             (year / part).symlink_to(Path("..", "..", part), target_is_directory=True)
     except OSError:  # Windows allows links only to some people
         for link in year.iterdir():
@@ -166,22 +133,23 @@ def _link_devkit(folder: Path) -> list[str]:
 
 
 class VocImporter:
-    """Reads VOC folders: SegmentationClass, and SegmentationObject where it exists."""
+    """Reads VOC folders: SegmentationClass, and SegmentationObject and Annotations where they exist."""
 
-    def read(self, source: Path, catalog: Catalog | None) -> ImportSource:
+    def read(self, source: Path) -> ImportSource:
         """The labels below `source`: see `Importer`. Every pixel is decided, void as ignore."""
         base = _find_base(source)
-        classes = read_classes(base, source)
-        table, warnings = class_numbers(classes, catalog)
         scan = find_images(base / CLASSES)
         labels = [
-            ImportedLabel(path.stem, partial(_load, path, base / OBJECTS / path.name, table, catalog or classes), path)
+            ImportedLabel(path.stem, partial(_load, path, base), path)
             for path in scan.paths
             if path.suffix.lower() == ".png"
         ]
         if not labels:
             raise FormatError(f"{base.name}/{CLASSES} holds no PNG.", "Choose another folder.")
-        return ImportSource(labels, classes, [*warnings, *scan.problems])
+        classes = declared_classes(base, source)
+        if not classes and _is_official(base, labels):
+            classes = source_classes(Catalog.from_palette("voc"))
+        return ImportSource(labels, classes, [*scan.problems])
 
 
 def _find_base(source: Path) -> Path:
@@ -190,19 +158,30 @@ def _find_base(source: Path) -> Path:
         # The parent counts only for somebody who chose the folder of PNGs itself.
         if (folder / CLASSES).is_dir() and (folder != source.parent or source.name == CLASSES):
             return folder
+    if any((folder / ANNOTATIONS).is_dir() for folder in candidates if folder != source.parent):
+        raise FormatError(
+            f"{source.name} holds {ANNOTATIONS} but no {CLASSES}: boxes alone are no labels of pixels.",
+            f"Choose a VOC folder with {CLASSES}.",
+        )
     raise FormatError(
         f"{source.name} is not a VOC folder: it has no {CLASSES}.", f"Choose the folder that holds {CLASSES}."
     )
 
 
-def _load(
-    class_path: Path, object_path: Path, table: npt.NDArray[np.uint8] | None, catalog: Catalog | None
-) -> SegmentMap:
-    stored = read_labels(class_path)
-    check_classes(stored, None, class_path.name)
-    classes = stored.astype(np.uint8) if table is None else table[stored]
-    check_classes(classes, catalog, class_path.name)
+def _is_official(base: Path, labels: Sequence[ImportedLabel]) -> bool:
+    """True for the data as published, whose numbers stand for VOC's own classes."""
+    published = (base / SETS[0]).is_dir() and (base / IMAGES).is_dir()
+    return published and all(_OFFICIAL_ID.fullmatch(label.name) for label in labels)
+
+
+def _load(class_path: Path, base: Path, request: LoadRequest) -> SegmentMap:
+    classes = request.table.apply(_read_classes(class_path), class_path.name)
     labels = SegmentMap.from_semantic(classes)
+    xml_path = base / ANNOTATIONS / f"{class_path.stem}.xml"
+    annotation = read_annotation(xml_path) if xml_path.is_file() else Annotation(None, {})
+    if annotation.size is not None:
+        check_size(annotation.size, class_path.name, labels.width, labels.height, f"{ANNOTATIONS}/{xml_path.name}")
+    object_path = base / OBJECTS / class_path.name
     if object_path.is_file():
         objects = read_labels(object_path)
         if objects.shape != classes.shape:
@@ -211,35 +190,16 @@ def _load(
                 f" but {CLASSES}/{class_path.name} is {classes.shape[1]} x {classes.shape[0]}.",
                 "Make both the same size.",
             )
-        background = catalog.background_id if catalog is not None else 0
-        _add_segments(labels, classes, objects, background)
+        void = IGNORE if objects.dtype == np.uint8 else _VOID_16
+        background = None if annotation.marks else request.table.catalog.background_id
+        add_objects(labels, objects, void=void, background=background, marks=annotation.marks)
     return labels
 
 
-def _add_segments(
-    labels: SegmentMap,
-    classes: npt.NDArray[np.uint8],
-    objects: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
-    background: int | None,
-) -> None:
-    """Makes object n segment 255 + n; where class and object PNG disagree, the class PNG is right."""
-    void = IGNORE if objects.dtype == np.uint8 else _VOID_16
-    claimed = (objects > 0) & (objects != void) & (classes != IGNORE)
-    if background is not None:
-        claimed &= classes != background
-    pairs = objects[claimed].astype(np.int64) * 256 + classes[claimed]
-    found, counts = np.unique(pairs, return_counts=True)
-    winners: dict[int, tuple[int, int]] = {}
-    for pair, count in zip(found.tolist(), counts.tolist(), strict=True):
-        number, class_id = divmod(pair, 256)
-        if count > winners.get(number, (0, 0))[0]:
-            winners[number] = (count, class_id)
-    class_of = np.full(1 << 16, IGNORE, dtype=np.uint8)
-    for number, (_, class_id) in winners.items():
-        segment_id = number - _FIRST_OBJECT + FIRST_SEGMENT_ID
-        if segment_id >= 1 << 16:
-            raise FormatError(f"Object {number} is beyond the {_VOID_16 - IGNORE} a segment map holds.", "Renumber it.")
-        class_of[number] = class_id
-        labels.segments[segment_id] = Segment(segment_id, class_id)
-    claimed &= class_of[objects] == classes
-    labels.ids[claimed] = objects[claimed].astype(np.uint16) + np.uint16(FIRST_SEGMENT_ID - _FIRST_OBJECT)
+def _read_classes(path: Path) -> LabelArray:
+    try:
+        return read_labels(path)
+    except ImageError as error:
+        if probe(path).mode not in ("RGB", "RGBA"):
+            raise
+        raise ImageError(error.message, 'Import the folder as "color-png", which reads colours.') from error

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 from segstudio.core.catalog import Catalog
 from segstudio.core.errors import FormatError, ImageError
 from segstudio.core.items import ImageItem, Status
-from segstudio.core.jobs import CancelToken, JobState, Progress
+from segstudio.core.jobs import CancelToken
 from segstudio.core.segmentmap import SegmentMap
 from segstudio.formats.base import CancelCallback, ExportReport, LabelledImage, ProgressCallback
-from segstudio.formats.registry import FORMATS, exporter_for
+from segstudio.formats.loss import LossReport
+from segstudio.formats.options import ExportOptions as ExportOptions
+from segstudio.formats.options import ImageFiles as ImageFiles
+from segstudio.formats.options import SeededSplit as SeededSplit
+from segstudio.formats.options import Shapes as Shapes
+from segstudio.formats.options import Undecided as Undecided
+from segstudio.formats.registry import FORMATS, Format, format_named
+from segstudio.formats.registry import Choice as Choice
 from segstudio.imaging.decode import probe
 from segstudio.project.project import Project
+from segstudio.services.transfers import run_transfer
 
 if TYPE_CHECKING:
     from segstudio.services.workspace import Workspace
-
-
-def export_formats() -> list[tuple[str, str, bool]]:
-    """Every format: name, title, and whether it can be written already."""
-    return [(name, info.title, info.exporter is not None) for name, info in FORMATS.items()]
 
 
 def exportable(items: Sequence[ImageItem], *, reviewed_only: bool) -> list[ImageItem]:
@@ -38,6 +41,7 @@ def export_project(
     out: Path,
     *,
     reviewed_only: bool = False,
+    options: ExportOptions | None = None,
     progress: ProgressCallback | None = None,
     cancelled: CancelCallback | None = None,
 ) -> ExportReport:
@@ -46,14 +50,38 @@ def export_project(
     Raises:
         UserError: There is nothing to write, or it cannot be written.
     """
-    write = exporter_for(name)
+    chosen = format_named(name)
+    images = _labelled_images(project, reviewed_only=reviewed_only)
+    return chosen.export(images, catalog, out, options=options, progress=progress, cancelled=cancelled)
+
+
+def project_losses(
+    project: Project,
+    catalog: Catalog,
+    name: str,
+    *,
+    reviewed_only: bool = False,
+    options: ExportOptions | None = None,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCallback | None = None,
+) -> LossReport:
+    """What an export would lose; nothing is written.
+
+    Raises:
+        UserError: There is nothing to write, or a label does not fit its image.
+    """
+    chosen = format_named(name)
+    images = _labelled_images(project, reviewed_only=reviewed_only)
+    return chosen.losses(images, catalog, options=options, progress=progress, cancelled=cancelled)
+
+
+def _labelled_images(project: Project, *, reviewed_only: bool) -> list[LabelledImage]:
     items = exportable(project.images(), reviewed_only=reviewed_only)
     if not items:
         what = "No image is reviewed yet." if reviewed_only else "No image is labelled yet."
         hint = "Mark an image reviewed, then export." if reviewed_only else "Label an image, then export."
         raise FormatError(what, hint)
-    images = [_labelled(project, item) for item in items]
-    return write.export(images, catalog, out, progress=progress, cancelled=cancelled)
+    return [_labelled(project, item) for item in items]
 
 
 def _labelled(project: Project, item: ImageItem) -> LabelledImage:
@@ -72,7 +100,16 @@ def _labelled(project: Project, item: ImageItem) -> LabelledImage:
         with suppress(ImageError):
             info = probe(item.path)
             width, height = info.width, info.height
-    return LabelledImage(name=item.name, path=item.path, load=load, width=width, height=height, split=str(item.split))
+    return LabelledImage(
+        name=item.name,
+        path=item.path,
+        load=load,
+        width=width,
+        height=height,
+        split=str(item.split),
+        reviewed=item.status is Status.REVIEWED,
+        revision=item.revision,
+    )
 
 
 class ExportingService:
@@ -82,9 +119,9 @@ class ExportingService:
         self._workspace = workspace
 
     @staticmethod
-    def formats() -> list[tuple[str, str, bool]]:
-        """Every format: name, title, and whether it can be written already."""
-        return export_formats()
+    def formats() -> list[Format]:
+        """Every format."""
+        return list(FORMATS.values())
 
     def count(self, *, reviewed_only: bool) -> int:
         """How many images an export would write."""
@@ -96,53 +133,61 @@ class ExportingService:
         out: Path,
         *,
         reviewed_only: bool = False,
+        options: ExportOptions | None = None,
         on_done: Callable[[ExportReport], None] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
     ) -> Callable[[], None]:
         """Starts an export; returns a function that cancels it."""
         workspace = self._workspace
         workspace.saver.save_now()
-        tokens: list[CancelToken] = []
-        state = {"over": False}
-
-        def cancel() -> None:
-            for token in tokens:
-                token.cancel()
-            finish(JobState.CANCELLED)
-
-        def finish(result: JobState) -> None:
-            if not state["over"]:
-                state["over"] = True
-                workspace.jobs.finish(job, result)
-
-        job = workspace.jobs.add(f"Exporting to {out.name}", cancel)
         catalog, project = workspace.catalog, workspace.project
 
-        def report(progress: Progress) -> None:
-            workspace.dispatch(lambda: workspace.jobs.progress(job, progress.fraction, progress.text))
-
-        def work(token: CancelToken) -> ExportReport:
+        def work(token: CancelToken, report: ProgressCallback) -> ExportReport:
             return export_project(
                 project,
                 catalog,
                 name,
                 out,
                 reviewed_only=reviewed_only,
+                options=options,
                 progress=report,
                 cancelled=lambda: token.cancelled,
             )
 
         def done(result: ExportReport) -> None:
-            finish(JobState.DONE)
             images = f"{result.images} image{'s' if result.images != 1 else ''}"
             level = "warning" if result.warnings else "success"
             workspace.say(level, f"{images} exported to {out}.", " ".join(result.warnings))
             if on_done is not None:
                 on_done(result)
 
-        def failed(error: BaseException) -> None:
-            finish(JobState.FAILED)
-            (on_error or workspace.report)(error)
+        title = f"Exporting to {out.name}"
+        return run_transfer(workspace, title, work, on_done=done, on_error=on_error or workspace.report)
 
-        tokens.append(workspace.tasks.run(work, done, failed))
-        return cancel
+    def losses(
+        self,
+        name: str,
+        *,
+        reviewed_only: bool = False,
+        options: ExportOptions | None = None,
+        on_done: Callable[[LossReport], None],
+        on_error: Callable[[BaseException], None],
+    ) -> Callable[[], None]:
+        """Starts to find out what an export would lose; returns a function that cancels it."""
+        workspace = self._workspace
+        workspace.saver.save_now()
+        catalog, project = workspace.catalog, workspace.project
+
+        def work(token: CancelToken, report: ProgressCallback) -> LossReport:
+            return project_losses(
+                project,
+                catalog,
+                name,
+                reviewed_only=reviewed_only,
+                options=options,
+                progress=report,
+                cancelled=lambda: token.cancelled,
+            )
+
+        title = f"Checking what {format_named(name).title} keeps"
+        return run_transfer(workspace, title, work, on_done=on_done, on_error=on_error)

@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from segstudio.core.catalog import Catalog
-from segstudio.core.errors import Cancelled, UserError
-from segstudio.core.items import Status
-from segstudio.core.jobs import CancelToken, JobState, Progress
-from segstudio.formats.base import CancelCallback, ProgressCallback, load_for_image, match_labels
-from segstudio.formats.registry import FORMATS, importer_for
+from segstudio.core.catalog import IGNORE, Catalog, LabelClass
+from segstudio.core.errors import UserError
+from segstudio.core.items import ImageItem
+from segstudio.core.jobs import CancelToken, Progress
+from segstudio.core.ordered import in_order
+from segstudio.formats.base import (
+    CancelCallback,
+    ImportedLabel,
+    ImportSource,
+    LoadRequest,
+    ProgressCallback,
+    load_for_image,
+)
+from segstudio.formats.classes import ClassTable, SourceClass, class_for
+from segstudio.formats.names import match_labels
+from segstudio.formats.options import ImportOptions as ImportOptions
+from segstudio.formats.options import MatchBy as MatchBy
+from segstudio.formats.options import Unknown as Unknown
+from segstudio.formats.registry import FORMATS, Format, format_named
 from segstudio.imaging.decode import probe
 from segstudio.project.project import Project
+from segstudio.services.transfers import run_transfer
 
 if TYPE_CHECKING:
+    from segstudio.services.previewing import ImportPreview
     from segstudio.services.workspace import Workspace
 
-_NAMED = 5
+_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did: images labelled, labels without an image, and a sentence for each label refused."""
+    """What an import did: images labelled, labels without an image, a sentence for each label refused, new classes."""
 
     images: int
     unmatched: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
 
     @property
     def headline(self) -> str:
         """What went in, and nothing of what did not."""
-        return f"Labels of {self.images} image{'s' if self.images != 1 else ''} imported."
+        text = f"Labels of {self.images} image{'s' if self.images != 1 else ''} imported."
+        if self.added:
+            text += f" {len(self.added)} class{'es' if len(self.added) != 1 else ''} added: {', '.join(self.added)}."
+        return text
 
     @property
     def sentence(self) -> str:
@@ -47,16 +68,18 @@ class ImportReport:
         return " ".join([text, *self.refused[:_NAMED], *more, *self.warnings])
 
 
-def import_formats() -> list[tuple[str, str, bool]]:
-    """Every format: name, title, and whether it can be read already."""
-    return [(name, info.title, info.importer is not None) for name, info in FORMATS.items()]
+@contextmanager
+def opened_source(name: str, source: Path) -> Iterator[ImportSource]:
+    """What a source holds, its files let go of at the end.
 
-
-def preview(project: Project, catalog: Catalog, name: str, source: Path) -> tuple[int, int]:
-    """How many labels a source holds, and how many of them match an image of the project."""
-    found = importer_for(name).read(source, catalog)
-    matches = match_labels(found.labels, [i.name for i in project.images()])
-    return len(found.labels), len(matches.pairs)
+    Raises:
+        UserError: It is not of that format.
+    """
+    found = format_named(name).importer.read(source)
+    try:
+        yield found
+    finally:
+        found.close()
 
 
 def import_project(
@@ -65,7 +88,7 @@ def import_project(
     name: str,
     source: Path,
     *,
-    status: Status = Status.REVIEWED,
+    options: ImportOptions | None = None,
     progress: ProgressCallback | None = None,
     cancelled: CancelCallback | None = None,
 ) -> ImportReport:
@@ -76,38 +99,71 @@ def import_project(
     Raises:
         UserError: The source is not of this format or matches no image.
     """
-    found = importer_for(name).read(source, catalog)
+    options = options or ImportOptions()
     items = project.images()
-    matches = match_labels(found.labels, [i.name for i in items])
-    if not matches.pairs:
-        raise UserError(
-            f"None of the {len(found.labels)} labels in {source.name} matches an image of the project.",
-            "Labels match by file name; choose the folder that belongs to these images.",
+    with opened_source(name, source) as found:
+        matches = match_labels(found.labels, [i.name for i in items])
+        if not matches.pairs:
+            raise UserError(
+                f"None of the {len(found.labels)} labels in {source.name} matches an image of the project.",
+                "Labels match by file name; choose the folder that belongs to these images.",
+            )
+        run = _Run(project, catalog, found, options)
+        refused = []
+        for done, (_, sentence) in enumerate(in_order(run.load, matches.pairs_of(items), cancelled=cancelled)):
+            if sentence is not None:
+                refused.append(sentence)
+            if progress is not None:
+                progress(Progress((done + 1) / len(matches.pairs), items[matches.pairs[done][0]].name))
+    done_images = len(matches.pairs) - len(refused)
+    return ImportReport(done_images, matches.unmatched, refused, found.warnings, run.added)
+
+
+class _Run:
+    """One import: from a label and its image to the store."""
+
+    def __init__(self, project: Project, catalog: Catalog, found: ImportSource, options: ImportOptions) -> None:
+        self.added: list[str] = []
+        self._project = project
+        self._options = options
+        self._catalog = catalog
+        self._adding = threading.Lock()
+        self._table = ClassTable(
+            found.classes, catalog, by=options.by, given=options.classes, unknown=options.unknown, add=self._add
         )
-    refused = []
-    for done, (index, label) in enumerate(matches.pairs):
-        if cancelled is not None and cancelled():
-            raise Cancelled
-        item = items[index]
-        if progress is not None:
-            progress(Progress(done / len(matches.pairs), item.name))
+        background = catalog.background_id
+        self._unlabelled = options.unlabelled
+        if self._unlabelled is None:
+            self._unlabelled = IGNORE if background is None else background
+
+    def load(self, pair: tuple[ImageItem, ImportedLabel]) -> str | None:
+        """Stores the labels of one image; a sentence where they are refused."""
+        item, label = pair
         try:
             info = probe(item.path)
         except UserError as error:
-            project.set_image_info(item.id, problem=error.message)
-            refused.append(str(error))
-            continue
+            self._project.set_image_info(item.id, problem=error.message)
+            return str(error)
+        assert self._unlabelled is not None
         try:
-            segment_map = load_for_image(label, item.name, info.width, info.height)
+            request = LoadRequest(self._table, info.width, info.height, self._unlabelled)
+            segment_map = load_for_image(label, item.name, request)
         except UserError as error:
             # The image is fine, its label is not: the list says so until the person looks at the image.
             note = " ".join(filter(None, (error.message, info.note)))
-            project.set_image_info(item.id, width=info.width, height=info.height, note=note)
-            refused.append(str(error))
-            continue
-        project.set_image_info(item.id, width=info.width, height=info.height, note=info.note)
-        project.save_map(item.id, segment_map, action="import", status=status)
-    return ImportReport(len(matches.pairs) - len(refused), matches.unmatched, refused, found.warnings)
+            self._project.set_image_info(item.id, width=info.width, height=info.height, note=note)
+            return str(error)
+        self._project.set_image_info(item.id, width=info.width, height=info.height, note=info.note)
+        self._project.save_map(item.id, segment_map, action="import", status=self._options.status)
+        return None
+
+    def _add(self, source: SourceClass) -> LabelClass:
+        with self._adding:
+            made = class_for(source, self._catalog)
+            self._catalog = self._catalog.with_class(made)
+            self._project.set_catalog(self._catalog)
+            self.added.append(made.name)
+            return made
 
 
 class ImportingService:
@@ -117,27 +173,33 @@ class ImportingService:
         self._workspace = workspace
 
     @staticmethod
-    def formats() -> list[tuple[str, str, bool]]:
-        """Every format: name, title, and whether it can be read already."""
-        return import_formats()
+    def formats() -> list[Format]:
+        """Every format."""
+        return list(FORMATS.values())
 
     def preview(
         self,
         name: str,
         source: Path,
-        on_done: Callable[[tuple[int, int]], None],
+        on_done: Callable[[ImportPreview], None],
         on_error: Callable[[BaseException], None],
-    ) -> None:
-        """Counts in the background the labels of a source and those that match an image."""
+    ) -> Callable[[], None]:
+        """Looks in the background at what a source holds; returns a function that cancels it."""
+        from segstudio.services.previewing import preview
+
         workspace = self._workspace
-        project, catalog = workspace.project, workspace.catalog
-        workspace.tasks.run(lambda _token: preview(project, catalog, name, source), on_done, on_error)
+        project = workspace.project
+        token = workspace.tasks.run(
+            lambda token: preview(project, name, source, cancelled=lambda: token.cancelled), on_done, on_error
+        )
+        return token.cancel
 
     def import_labels(
         self,
         name: str,
         source: Path,
         *,
+        options: ImportOptions | None = None,
         on_done: Callable[[ImportReport], None] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
     ) -> Callable[[], None]:
@@ -145,34 +207,25 @@ class ImportingService:
         workspace = self._workspace
         workspace.saver.save_now()
         project, catalog = workspace.project, workspace.catalog
-        tokens: list[CancelToken] = []
 
-        def cancel() -> None:
-            for token in tokens:
-                token.cancel()
-            workspace.jobs.finish(job, JobState.CANCELLED)
+        def work(token: CancelToken, report: ProgressCallback) -> ImportReport:
+            cancelled = lambda: token.cancelled  # noqa: E731
+            return import_project(project, catalog, name, source, options=options, progress=report, cancelled=cancelled)
+
+        def refresh() -> None:
+            workspace.take_catalog(project.catalog)
             workspace.refresh_images()
-
-        job = workspace.jobs.add(f"Importing from {source.name}", cancel)
-
-        def report(progress: Progress) -> None:
-            workspace.dispatch(lambda: workspace.jobs.progress(job, progress.fraction, progress.text))
-
-        def work(token: CancelToken) -> ImportReport:
-            return import_project(project, catalog, name, source, progress=report, cancelled=lambda: token.cancelled)
 
         def done(result: ImportReport) -> None:
-            workspace.jobs.finish(job)
-            workspace.refresh_images()
+            refresh()
             workspace.reload_current()
             workspace.say("warning" if result.refused else "success", result.sentence)
             if on_done is not None:
                 on_done(result)
 
         def failed(error: BaseException) -> None:
-            workspace.jobs.finish(job, JobState.FAILED)
-            workspace.refresh_images()
+            refresh()
             (on_error or workspace.report)(error)
 
-        tokens.append(workspace.tasks.run(work, done, failed))
-        return cancel
+        title = f"Importing from {source.name}"
+        return run_transfer(workspace, title, work, on_done=done, on_error=failed, on_cancel=refresh)

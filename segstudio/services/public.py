@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from segstudio.core.catalog import Catalog
 from segstudio.core.items import ImageItem, Status
 from segstudio.core.segmentmap import SegmentMap
 from segstudio.formats.base import ExportReport, check_classes, check_size
+from segstudio.formats.options import ExportOptions, ImportOptions
 from segstudio.imaging.decode import probe
 from segstudio.project.project import Project as Store
 from segstudio.services.exporting import export_project
@@ -99,23 +100,57 @@ class Project:
         """
         item = self._store.image(image if isinstance(image, int) else image.id)
         info = probe(item.path)
-        check_size(segment_map, item.name, info.width, info.height)
-        check_classes(segment_map.semantic(), self.catalog, item.name)
+        check_size((segment_map.width, segment_map.height), item.name, info.width, info.height)
+        check_classes(segment_map, self.catalog, item.name)
         status = Status.REVIEWED if reviewed else Status.IN_PROGRESS
         self._store.set_image_info(item.id, width=info.width, height=info.height)
         self._store.save_map(item.id, segment_map, action="api", status=status)
 
-    def export(self, out: str | Path, *, format: str = "voc", reviewed_only: bool = False) -> ExportReport:  # noqa: A002
+    def export(
+        self,
+        out: str | Path,
+        *,
+        format: str = "voc",  # noqa: A002
+        reviewed_only: bool = False,
+        **options: Any,
+    ) -> ExportReport:
         """Writes the labels to a new folder.
+
+        Args:
+            out: The folder to make.
+            format: A name of `segstudio export --format`.
+            reviewed_only: Leave out images in progress.
+            options: Fields of `formats.options.ExportOptions`, such as ``shapes="polygons"`` or ``zip=True``.
 
         Raises:
             UserError: There is nothing to write, or it cannot be written.
         """
-        return export_project(self._store, self.catalog, format, Path(out).absolute(), reviewed_only=reviewed_only)
+        return export_project(
+            self._store,
+            self.catalog,
+            format,
+            Path(out).absolute(),
+            reviewed_only=reviewed_only,
+            options=ExportOptions.of(**options),
+        )
 
-    def import_labels(self, source: str | Path, *, format: str = "voc") -> ImportReport:  # noqa: A002
-        """Reads labels from a folder; the images they match are reviewed afterwards."""
-        return import_project(self._store, self.catalog, format, Path(source).absolute())
+    def import_labels(
+        self,
+        source: str | Path,
+        *,
+        format: str = "voc",  # noqa: A002
+        **options: Any,
+    ) -> ImportReport:
+        """Reads labels from a folder or file; the images they match are reviewed afterwards.
+
+        `options` are fields of `formats.options.ImportOptions`, such as ``unknown="add"``.
+
+        Raises:
+            UserError: The source is not of that format or matches no image.
+        """
+        return import_project(
+            self._store, self.catalog, format, Path(source).absolute(), options=ImportOptions.of(**options)
+        )
 
 
 def _catalog(classes: Catalog | list[str] | str | Path | None) -> Catalog | None:

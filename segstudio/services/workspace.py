@@ -6,8 +6,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from segstudio.core.catalog import Catalog
 from segstudio.core.edits import Edit
@@ -35,6 +36,9 @@ from segstudio.services.saving import Saver
 from segstudio.services.speeds import SpeedService
 from segstudio.services.tasks import Dispatcher, TaskRunner
 from segstudio.services.tuning import TuningService
+
+if TYPE_CHECKING:
+    from segstudio.services.evaluating import EvaluatingService
 
 _HISTORIES_KEPT: Final = 32
 _SAME_DEATH_S: Final = 2.0
@@ -119,6 +123,13 @@ class Workspace:
     def closed(self) -> bool:
         """True once `close` was called."""
         return self._closed
+
+    @cached_property
+    def evaluating(self) -> EvaluatingService:
+        """Figures of models; made on first use, as a window needs none of its code (40 ms) at first."""
+        from segstudio.services.evaluating import EvaluatingService
+
+        return EvaluatingService(self)
 
     # -- what there is -------------------------------------------------------------------------------------------
 
@@ -235,8 +246,14 @@ class Workspace:
         gone = set(self._catalog.ids) - set(catalog.ids)
         if gone:
             self._refuse_used(gone)
-        structural = [(c.id, c.name) for c in catalog] != [(c.id, c.name) for c in self._catalog]
         self.project.set_catalog(catalog)
+        self.take_catalog(catalog)
+
+    def take_catalog(self, catalog: Catalog) -> None:
+        """Shows the classes that are stored already, as after an import that added some."""
+        if catalog == self._catalog:
+            return
+        structural = [(c.id, c.name) for c in catalog] != [(c.id, c.name) for c in self._catalog]
         self._catalog = catalog
         self.emit(Change.CATALOG)
         if structural:

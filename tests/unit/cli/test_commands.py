@@ -79,11 +79,14 @@ def test_new_makes_a_project_and_says_what_is_in_it(tmp_path: Path, images: Path
         (["new", "{tmp}/a", "--images", "{photos}", "--classes", "{tmp}/none.txt"], ("none.txt",)),
         (["new", "{tmp}/street", "--images", "{photos}"], ("street",)),
         (["import", "{project}", "{tmp}/nowhere", "--format", "voc"], ("nowhere",)),
-        (["import", "{project}", "{photos}", "--format", "yolo"], ("not available yet", "voc or index-png")),
+        (["import", "{project}", "{photos}", "--format", "yolo"], ("photos", "holds no")),
         (["import", "{project}", "{photos}", "--format", "nonsense"], ("nonsense",)),
         (["import", "{tmp}/no.segstudio", "{photos}", "--format", "voc"], ("no.segstudio",)),
         (["export", "{project}", "{tmp}/out", "--format", "voc"], ("No image is labelled yet",)),
-        (["export", "{project}", "{tmp}/out", "--format", "cityscapes"], ("not available yet",)),
+        (["export", "{project}", "{tmp}/out", "--format", "cityscapes"], ("No image is labelled yet",)),
+        (["export", "{project}", "{tmp}/out", "--format", "docx"], ("docx", "voc, coco")),
+        (["export", "{project}", "{tmp}/out", "--format", "voc", "--split", "half"], ("half", "80/10/10")),
+        (["export", "{project}", "{tmp}/out", "--format", "voc", "--border", "-1"], ("border",)),
         (["models", "show", "resnet-9000"], ("resnet-9000", "unet-small")),
         (["models", "import", "model.pth", "--as", "fcn8s"], ("There is no file model.pth",)),
         (["predict", "{tmp}/nowhere", "--model", "unet-small", "--out", "{tmp}/o"], ("nowhere",)),
@@ -148,7 +151,8 @@ def test_labels_go_in_and_come_out_again(tmp_path: Path, project: Path, capsys: 
     assert run(["import", str(project), str(tmp_path / "labels"), "--format", "index-png"]) == 0
     assert capsys.readouterr().out == "Labels of 2 images imported.\n"
     assert run(["export", str(project), str(tmp_path / "out"), "--format", "index-png", "--reviewed-only"]) == 0
-    assert capsys.readouterr().out == f"2 images written to {tmp_path / 'out'}\n"
+    kept = "Every one of 240 pixels in 2 images survives.\n"  # said of formats that may lose something
+    assert capsys.readouterr().out == f"{kept}2 images written to {tmp_path / 'out'}\n"
     for name, labels in expected.items():
         assert (read_labels(tmp_path / "out" / f"{name}.png") == labels).all()
     with Project.open(project) as opened:
@@ -238,14 +242,6 @@ def scored(tmp_path: Path) -> list[str]:
     (tmp_path / "classes.txt").write_text("background\ncell\n", encoding="utf-8")
     folders = ["--predictions", str(tmp_path / "guess"), "--labels", str(tmp_path / "truth")]
     return ["evaluate", *folders, "--classes", str(tmp_path / "classes.txt")]
-
-
-def test_folders_are_scored_in_plain_lines(scored: list[str], capsys: Capture) -> None:
-    assert run(scored) == 0
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert lines[:3] == ["1 image, 4 labelled pixels", "background IoU 0.6667", "cell IoU 0.5000"]
-    assert "mean iou 0.5833" in lines
-    assert "pixel accuracy 0.7500" in lines
 
 
 def test_figures_go_to_a_file_or_the_screen_as_json(scored: list[str], tmp_path: Path, capsys: Capture) -> None:

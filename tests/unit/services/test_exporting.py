@@ -13,8 +13,9 @@ from segstudio.core.items import Status
 from segstudio.core.jobs import JobState
 from segstudio.core.segmentmap import SegmentMap
 from segstudio.formats.base import ExportReport
+from segstudio.formats.loss import LossReport
 from segstudio.imaging.decode import read_labels
-from segstudio.services.exporting import export_formats, export_project
+from segstudio.services.exporting import ExportOptions, export_project, project_losses
 from segstudio.services.importing import import_project
 from segstudio.services.messages import Message
 from segstudio.services.tasks import QueueDispatcher
@@ -140,9 +141,16 @@ def test_what_was_painted_a_moment_ago_is_exported(
     assert (read_labels(tmp_path / "out" / "image1.png") == 1).sum() == 24
 
 
-def test_formats_that_follow_are_listed_as_not_yet() -> None:
-    formats = {name: ready for name, _title, ready in export_formats()}
-    assert formats["voc"]
-    assert formats["coco"]
-    assert not formats["yolo"]
-    assert len(formats) == 12
+def test_losses_are_told_before_anything_is_written(
+    workspace: Workspace, dispatcher: QueueDispatcher, tmp_path: Path
+) -> None:
+    _store(workspace, 0, 1, reviewed=True)
+    options = ExportOptions(border=1)
+    report = project_losses(workspace.project, workspace.catalog, "voc", options=options)
+    assert (report.images, report.pixels) == (1, 40 * 60)
+    assert report.changed > 0
+    told: list[LossReport] = []
+    workspace.exporting.losses("index-png", on_done=told.append, on_error=workspace.report)
+    assert dispatcher.run_until(lambda: bool(told), timeout=20)
+    assert told[0].sentences == ["Every one of 2,400 pixels in 1 image survives."]
+    assert workspace.jobs.records[-1].state is JobState.DONE

@@ -12,8 +12,9 @@ from segstudio.core.errors import UserError
 from segstudio.core.items import Status
 from segstudio.core.jobs import JobState
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.services.importing import ImportReport, import_formats, import_project, preview
+from segstudio.services.importing import ImportOptions, ImportReport, Unknown, import_project
 from segstudio.services.messages import Message
+from segstudio.services.previewing import ImportPreview, preview
 from segstudio.services.tasks import QueueDispatcher
 from segstudio.services.workspace import Workspace
 
@@ -52,7 +53,7 @@ def test_labels_that_do_not_fit_are_refused_one_by_one(workspace: Workspace, tmp
     assert len(report.refused) == 3
     assert "61 x 40" in report.refused[0]
     assert "60 x 40" in report.refused[0]
-    assert "value 9" in report.refused[1]
+    assert "the class 9" in report.refused[1]
     assert "image4" in report.refused[2]
     assert [workspace.project.image(i.id).status for i in workspace.images] == [Status.REVIEWED, *[Status.NEW] * 3]
     assert "1 labels match no image (stranger)" in report.sentence
@@ -73,17 +74,43 @@ def test_an_image_that_cannot_be_read_refuses_its_label_only(workspace: Workspac
     assert "image1.png" in report.refused[0]
 
 
-def test_a_preview_counts_labels_and_matches(workspace: Workspace, dispatcher: QueueDispatcher, tmp_path: Path) -> None:
+def test_a_preview_shows_what_a_source_holds(workspace: Workspace, dispatcher: QueueDispatcher, tmp_path: Path) -> None:
     _labels(tmp_path / "labels", "image1", 1)
+    _labels(tmp_path / "labels", "image2", 9)
+    _labels(tmp_path / "labels", "image3", 1, (3, 3))
     _labels(tmp_path / "labels", "other", 1)
-    assert preview(workspace.project, workspace.catalog, "index-png", tmp_path / "labels") == (2, 1)
-    counted: list[tuple[int, int]] = []
+    seen = preview(workspace.project, "index-png", tmp_path / "labels")
+    assert (seen.labels, seen.matched, seen.unmatched) == (4, 3, ["other"])
+    assert [c.number for c in seen.classes] == [1, 9]
+    assert seen.pixels == {1: 40 * 60, 9: 40 * 60}
+    assert seen.proposal(workspace.catalog) == {1: 1, 9: None}
+    assert [s.image.name for s in seen.samples] == ["image1.png", "image2.png"]
+    assert "3 x 3" in seen.problems[0]
+    assert workspace.project.image(workspace.images[0].id).status is Status.NEW
+    counted: list[ImportPreview] = []
     errors: list[BaseException] = []
     workspace.importing.preview("index-png", tmp_path / "labels", counted.append, errors.append)
     workspace.importing.preview("voc", tmp_path / "nowhere", counted.append, errors.append)
     assert dispatcher.run_until(lambda: bool(counted) and bool(errors), timeout=20)
-    assert counted == [(2, 1)]
+    assert (counted[0].labels, counted[0].matched) == (4, 3)
     assert isinstance(errors[0], UserError)
+
+
+def test_classes_an_import_adds_are_in_the_project_and_the_window(
+    workspace: Workspace, dispatcher: QueueDispatcher, tmp_path: Path
+) -> None:
+    _labels(tmp_path / "labels", "image1", 9)
+    (tmp_path / "labels" / "classes.toml").write_text('[[classes]]\nid = 9\nname = "moon"\ncolor = [1, 2, 3]\n')
+    done: list[ImportReport] = []
+    options = ImportOptions(unknown=Unknown.ADD, status=Status.IN_PROGRESS)
+    workspace.importing.import_labels("index-png", tmp_path / "labels", options=options, on_done=done.append)
+    assert dispatcher.run_until(lambda: bool(done), timeout=20)
+    assert done[0].added == ["moon"]
+    moon = workspace.catalog.by_name("moon")
+    assert moon is not None
+    assert (moon.id, moon.color) == (9, (1, 2, 3))
+    assert workspace.project.catalog == workspace.catalog
+    assert workspace.images[0].status is Status.IN_PROGRESS
 
 
 def test_the_window_shows_imported_labels_at_once(
@@ -124,11 +151,3 @@ def test_a_source_that_is_none_is_one_error_message(
     assert [m.level for m in said] == ["error"]
     assert "nowhere" in said[0].text
     assert workspace.jobs.records[-1].state is JobState.FAILED
-
-
-def test_formats_that_follow_are_listed_as_not_yet(workspace: Workspace, tmp_path: Path) -> None:
-    formats = {name: ready for name, _title, ready in import_formats()}
-    assert formats["voc"]
-    assert not formats["coco"]
-    with pytest.raises(UserError, match="not available yet"):
-        import_project(workspace.project, workspace.catalog, "coco", tmp_path)

@@ -27,7 +27,7 @@ Capture = pytest.CaptureFixture[str]
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[InlineEngine]:
     """The engine of the test, which commands get as well."""
     running = InlineEngine()
-    monkeypatch.setattr("segstudio.cli.console.ProcessEngine", lambda: running)
+    monkeypatch.setattr("segstudio.engine.host.ProcessEngine", lambda: running)
     yield running
     running.close()
 
