@@ -1,0 +1,1 @@
+"""Figures of merit of predictions against labels, and the reports that show them."""
