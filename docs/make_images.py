@@ -24,15 +24,23 @@ from segstudio.core.geometry import Rect
 from segstudio.core.items import Status
 from segstudio.core.settings import Settings
 from segstudio.gui.app import make_application, make_window
+from segstudio.gui.dialogs.export import ExportDialog
+from segstudio.gui.dialogs.import_labels import ImportDialog
+from segstudio.gui.dialogs.loss_check import CheckState
+from segstudio.gui.dialogs.metrics import MetricsDialog
 from segstudio.gui.dialogs.models import ModelsDialog
 from segstudio.gui.main_window import MainWindow
 from segstudio.gui.theme import Mode, ThemeManager
+from segstudio.services.evaluating import Metric
+from segstudio.services.exporting import Shapes
 
 _SIZE = (1440, 900)
 _STEP_S = 0.02
 _STARTUP_S = 180.0
 _TRAINING_MINUTES = 1.0
 _MODELS_SIZE = (1000, 680)
+_METRICS_SIZE = (1000, 680)
+_IMPORT_SIZE = (940, 560)
 _MODEL = "tv-deeplabv3-resnet50"
 # The upper right coin of the fourth picture of the demo, and the large one below.
 _BOXES = (Rect(14, 56, 60, 60), Rect(80, 12, 66, 68))
@@ -174,6 +182,63 @@ def show_models(window: MainWindow, themes: ThemeManager, folder: Path) -> None:
     dialog.close()
 
 
+def show_export(window: MainWindow, folder: Path) -> None:
+    """Open the export dialog on a format that changes a few pixels."""
+    workspace = window.workbench_workspace
+    assert workspace is not None
+    dialog = ExportDialog(workspace, window)
+    dialog.show()
+    dialog.format.setCurrentIndex(dialog.format.findData("coco"))
+    dialog.options.shapes.setCurrentIndex(dialog.options.shapes.findData(Shapes.POLYGONS))
+    dialog.folder.edit.setText("/data/coins-coco")
+    wait(lambda: dialog.check.state is CheckState.KNOWN, _STARTUP_S)
+    save(dialog, folder, "export")
+    dialog.close()
+
+
+def show_import(window: MainWindow, folder: Path) -> None:
+    """Open the import dialog on the demo's own labels, in which one class has another name."""
+    workspace = window.workbench_workspace
+    assert workspace is not None
+    with tempfile.TemporaryDirectory() as home:
+        source = Path(home) / "coins"
+        workspace.exporting.export("index-png", source)
+        wait((source / "classes.toml").is_file, _STARTUP_S)
+        classes = source / "classes.toml"
+        classes.write_text(classes.read_text(encoding="utf-8").replace('"object"', '"coin"'), encoding="utf-8")
+        dialog = ImportDialog(workspace, window)
+        dialog.resize(*_IMPORT_SIZE)
+        dialog.show()
+        dialog.source.edit.setText(str(source))
+        wait(lambda: dialog.mapping is not None and dialog.review.preview.picture.rgb is not None, _STARTUP_S)
+        dialog.source.edit.blockSignals(True)
+        dialog.source.edit.setText("/data/coins")
+        save(dialog, folder, "import")
+        dialog.close()
+
+
+def show_metrics(window: MainWindow, themes: ThemeManager, folder: Path) -> None:
+    """Evaluate the model in use on every image with labels and look at what it mistakes most."""
+    workspace = window.workbench_workspace
+    assert workspace is not None
+    dialog = MetricsDialog(workspace, window)
+    dialog.resize(*_METRICS_SIZE)
+    dialog.show()
+    dialog.choice.split.setCurrentIndex(dialog.choice.split.findData("all"))
+    dialog.choice.boxes[Metric.BOUNDARY].setChecked(True)
+    dialog.evaluate()
+    wait(lambda: bool(workspace.evaluating.results), _STARTUP_S)
+    result = workspace.evaluating.results[0]
+    true_id, predicted_id, _pixels = result.confusions(most=1)[0]
+    dialog.confusion.map.choose(result.class_ids.index(true_id), result.class_ids.index(predicted_id))
+    pictures = dialog.confusion.images
+    wait(lambda: all(pictures.picture(row) is not None for row in range(pictures.count())), _STARTUP_S)
+    for mode, name in ((Mode.LIGHT, "metrics"), (Mode.DARK, "metrics-dark")):
+        themes.set_mode(mode)
+        save(dialog, folder, name)
+    dialog.close()
+
+
 def main() -> int:
     """Make every picture; returns the exit code."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
@@ -194,6 +259,9 @@ def main() -> int:
         draw_box(window, folder)
         show_refinement(window, folder)
         show_models(window, themes, folder)
+        show_metrics(window, themes, folder)
+        show_export(window, folder)
+        show_import(window, folder)
         workspace = window.workbench_workspace
         assert workspace is not None
         if any(item.status is Status.REVIEWED for item in workspace.images):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QFileDialog
+from shiboken6 import isValid
 
 from segstudio.gui.panels.tool_bar import TOOL_ACTIONS
 from segstudio.gui.theme import Mode
@@ -15,6 +16,7 @@ from segstudio.gui.theme import Mode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from segstudio.gui.dialogs.metrics import MetricsDialog
     from segstudio.gui.main_window import MainWindow
     from segstudio.services.annotating import Annotator
     from segstudio.services.workspace import Workspace
@@ -25,6 +27,7 @@ class Commands:
 
     def __init__(self, window: MainWindow) -> None:
         self._window = window
+        self._metrics: MetricsDialog | None = None
         self._bind_files()
         self._bind_view()
         self._bind_work()
@@ -112,6 +115,7 @@ class Commands:
         self._project("stop_training", lambda w: w.finetuning.stop())
         self._project("go_back", self._go_back)
         self._project("models", self.show_models)
+        self._project("metrics", self.show_metrics)
 
     # -- files -----------------------------------------------------------------------------------------------------
 
@@ -154,6 +158,17 @@ class Commands:
         from segstudio.gui.dialogs.models import ModelsDialog
 
         self._show(ModelsDialog(workspace, self._window))
+
+    def show_metrics(self, workspace: Workspace) -> None:
+        """Open the window of figures, or bring it to the front; there is one, which keeps what it shows."""
+        from segstudio.gui.dialogs.metrics import MetricsDialog
+
+        if self._metrics is None or not isValid(self._metrics) or self._metrics.workspace is not workspace:
+            self._metrics = MetricsDialog(workspace, self._window)
+            self._metrics.marks_changed.connect(self._window.workbench.show_marks)
+            self._window.workspace_changed.connect(self._metrics.discard)
+        self._metrics.show()
+        self._metrics.activateWindow()
 
     def _show(self, dialog: QDialog) -> None:
         """Shows a dialog beside the window, which stays usable; it goes with its project."""

@@ -58,6 +58,7 @@ GLYPHS: Final = {
     "lock": "lock-outline",
     "lock_open": "lock-open-variant-outline",
     "memory": "memory",
+    "metrics": "chart-box-outline",
     "model": "brain",
     "models": "database-outline",
     "new": "folder-plus-outline",

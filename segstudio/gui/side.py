@@ -48,6 +48,7 @@ class SideColumn(QScrollArea):
     """
 
     models_asked = Signal()
+    metrics_asked = Signal()
     accept_brush_asked = Signal()
     reach_changed = Signal(object)
     split_chosen = Signal(float)
@@ -114,6 +115,7 @@ class SideColumn(QScrollArea):
     def _connect(self, model: ModelPanel, proposal: ProposalPanel) -> None:
         """Panels do not know each other: what one asks for, the column passes on."""
         model.models_requested.connect(self.models_asked)
+        self._training.metrics_requested.connect(self.metrics_asked)
         proposal.accept_brush_requested.connect(self.accept_brush_asked)
         proposal.class_chosen.connect(self.classes.set_current_class)
         self._refine.reach_changed.connect(self.reach_changed)

@@ -15,6 +15,7 @@ from segstudio.core.geometry import Rect
 from segstudio.core.items import Status
 from segstudio.core.prediction import NO_OPINION
 from segstudio.gui.canvas.guided import GuidedCanvas
+from segstudio.gui.canvas.marked import Marks
 from segstudio.gui.panels.images import ImagesPanel
 from segstudio.gui.panels.tool_bar import ToolBar
 from segstudio.gui.panels.view import ViewBar
@@ -62,6 +63,7 @@ class Workbench(QWidget):
         self._known: dict[int, Status] = {}
         self._sized = False
         self._pixel = (-1, -1)
+        self._marks: Marks | None = None
         self._shares_timer = QTimer(self, singleShot=True, interval=_SHARES_DELAY_MS)
         self._shares_timer.timeout.connect(self._refresh_shares)
         self._build()
@@ -101,6 +103,7 @@ class Workbench(QWidget):
     def _connect(self) -> None:
         self.images.chosen.connect(self._open_image)
         self.side.models_asked.connect(self._actions["models"].trigger)
+        self.side.metrics_asked.connect(self._actions["metrics"].trigger)
         self.side.accept_brush_asked.connect(self._actions["accept_brush"].trigger)
         classes = self.side.classes
         classes.class_chosen.connect(self.canvas.set_active_class)
@@ -133,6 +136,24 @@ class Workbench(QWidget):
             self.canvas.set_overlay_hidden(down or not self._actions[action_id].isChecked())
         else:
             self.canvas.hold_before(held=down)
+
+    def show_marks(self, marks: Marks | None) -> None:
+        """Point out pixels of an image, once it is on show where it is still being read; None points out none."""
+        self._marks = marks
+        document = self.canvas.document
+        if marks is None or (document is not None and document.item.id == marks.image_id):
+            self._place_marks()
+
+    def _place_marks(self) -> None:
+        """Gives the marks that wait to the canvas where they are the image's on show; else they are dropped."""
+        document, marks, self._marks = self.canvas.document, self._marks, None
+        fits = (
+            document is not None
+            and marks is not None
+            and document.item.id == marks.image_id
+            and document.rgb.shape[:2] == marks.pixels.shape
+        )
+        self.canvas.set_marks(marks if fits else None)
 
     def set_workspace(self, workspace: Workspace | None) -> None:
         """Show another project, or none."""
@@ -236,6 +257,8 @@ class Workbench(QWidget):
         if annotator is not None:
             if self.canvas.document is not annotator:
                 self.canvas.set_document(annotator)
+                if self._marks is not None:
+                    self._place_marks()
             height, width = annotator.rgb.shape[:2]
             self._status.set_picture(width, height)
             self._show_item(annotator.item.id)

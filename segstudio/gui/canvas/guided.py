@@ -1,4 +1,4 @@
-"""The canvas with what the refinement panel shows on it: how far the kernels reach, and before beside after."""
+"""The canvas with what panels show on it: how far kernels reach, before beside after, and pixels pointed out."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
 from segstudio.core.events import Change, ChangeSet
 from segstudio.core.geometry import Rect
 from segstudio.gui.canvas.compare import Comparison
+from segstudio.gui.canvas.marked import Marks, MarksLayer
 from segstudio.gui.canvas.overlay import Overlay
 from segstudio.gui.canvas.reach import Reach, ReachMark
 from segstudio.gui.canvas.widget import CanvasWidget
@@ -22,7 +23,7 @@ _MIDDLE: Final = 0.5
 
 
 class GuidedCanvas(CanvasWidget):
-    """The canvas with two guides over the image. Both only show; the tools go on working on the proposal as it is.
+    """The canvas with guides over the image. They only show; the tools go on working on the proposal as it is.
 
     `split_moved` tells the fraction (0 to 1) of the image that shows before, once a person moved the line.
     """
@@ -37,6 +38,7 @@ class GuidedCanvas(CanvasWidget):
         self._reach: Reach | None = None
         self._mark = ReachMark()
         self._marked = QRectF()
+        self._marks: MarksLayer | None = None
 
     # -- how far the kernels reach
 
@@ -71,6 +73,25 @@ class GuidedCanvas(CanvasWidget):
         if self._reach is not None:
             self._move_mark()
 
+    # -- pixels pointed out
+
+    @property
+    def marks(self) -> Marks | None:
+        """The pixels pointed out, or None."""
+        return self._marks.marks if self._marks is not None else None
+
+    def set_marks(self, marks: Marks | None) -> None:
+        """Points out pixels of the image on show until it is left or Esc is pressed, or no longer."""
+        if marks is not None or self._marks is not None:
+            self._marks = MarksLayer(marks) if marks is not None else None
+            self.update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self._marks is not None and not self.gesture_active:
+            self.set_marks(None)
+        else:
+            super().keyPressEvent(event)
+
     # -- before and after
 
     @property
@@ -101,7 +122,7 @@ class GuidedCanvas(CanvasWidget):
         return self._before_labels() is not None and self._comparison.split(self.viewport) is not None
 
     def set_document(self, annotator: Annotator | None) -> None:
-        self._before, self._dragged, self._mark = None, False, ReachMark()
+        self._before, self._dragged, self._mark, self._marks = None, False, ReachMark(), None
         super().set_document(annotator)
 
     def refresh_colors(self) -> None:
@@ -143,6 +164,8 @@ class GuidedCanvas(CanvasWidget):
             return
         painter = QPainter(self)
         painter.scale(1 / self.viewport.ratio, 1 / self.viewport.ratio)
+        if self._marks is not None:
+            self._marks.paint(painter, self.viewport)
         if self.comparing and not self.overlay_hidden:
             self._comparison.paint(painter, self.viewport)
         if self._reach is not None:

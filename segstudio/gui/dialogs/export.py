@@ -1,268 +1,231 @@
-"""The export dialog: format, folder, which images, and what became of it."""
+"""The export dialog: format, folder, which images, what the format loses, and what became of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QDialog,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QWidget
 
-from segstudio.core.errors import Cancelled, UserError
-from segstudio.core.events import Change, ChangeSet
-from segstudio.gui.panels.common import (
-    InlineError,
-    images_text,
-    key_button,
-    label,
-    progress_bar,
-    running_job,
-    set_text,
-    show_progress,
-)
-from segstudio.gui.panels.model import compact_combo
+from segstudio.core.events import Change
+from segstudio.gui.dialogs.export_options import ExportOptionRows, read_options, stored_options
+from segstudio.gui.dialogs.loss_check import CheckState, LossCheck, LossView, Wish
+from segstudio.gui.dialogs.transfer import PathEdit, TransferDialog, beside, stacked
+from segstudio.gui.panels.common import images_text, key_button, label, set_text
+from segstudio.services.detecting import Target, target_state
+from segstudio.services.exporting import ExportOptions
 
 if TYPE_CHECKING:
     from segstudio.formats.base import ExportReport
+    from segstudio.formats.registry import Format
     from segstudio.services.workspace import Workspace
 
-_VERB: Final = "Exporting"
-WRITES: Final = {
-    "voc": "JPEGImages, SegmentationClass and SegmentationObject as palette PNG (255 = void), and image lists.",
-    "coco": "The images and one annotations file: every instance with its box and an exact run-length mask.",
-    "index-png": "One greyscale PNG an image: the pixel value is the class id, 255 is ignore.",
-}
-
-
-class FolderEdit(QWidget):
-    """A path field with a button that opens the folder chooser."""
-
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._name = name
-        self.edit = QLineEdit()
-        self.edit.setAccessibleName(name)
-        self.edit.setClearButtonEnabled(True)
-        self.browse = QPushButton("Choose…")
-        self.browse.setAutoDefault(False)
-        self.browse.setAccessibleName(f"Choose {name.lower()}")
-        self.browse.clicked.connect(lambda _checked=False: self._choose())
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.edit, 1)
-        layout.addWidget(self.browse)
-        self.setFocusProxy(self.edit)
-
-    @property
-    def path(self) -> Path | None:
-        """The path typed or chosen; None while the field is empty."""
-        text = self.edit.text().strip()
-        return Path(text).expanduser() if text else None
-
-    def _choose(self) -> None:
-        start = self.edit.text() or str(Path.home())
-        chosen = QFileDialog.getExistingDirectory(self, self._name, start)
-        if chosen:
-            self.edit.setText(chosen)
-
-
-class TransferDialog(QDialog):
-    """What export and import share: a running job with its bar, an inline error, and the buttons below.
-
-    Made anew for every use; Esc or closing the window cancels a running job first.
-    """
-
-    verb = ""
-
-    def __init__(self, workspace: Workspace, title: str, action: str, icon_name: str, parent: QWidget | None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle(title)
-        self.setModal(False)
-        self.setMinimumWidth(520)
-        self._workspace = workspace
-        self._cancel: Callable[[], None] | None = None
-        self._ended = True
-        self._closed = False
-        self.format = compact_combo("Format", "Which program the files are for")
-        self.about = label("", "muted")
-        self.summary = label("")
-        self.progress = progress_bar(title)
-        self.state = label("", "muted")
-        self.error = InlineError()
-        self.outcome = label("", "success")
-        self.go = key_button(action, icon_name, "", "", self.start, "primary")
-        self.go.setDefault(True)
-        self.close_button = key_button(
-            "Close", "close", "", "Closes this window; cancels first while files are written (Esc)", self.reject
-        )
-        self.close_button.setAutoDefault(False)
-        self.form = QFormLayout()
-        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.buttons = QHBoxLayout()
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(self.close_button)
-        self.buttons.addWidget(self.go)
-        self._disconnect = workspace.changed.connect(self._on_changed)
-
-    def assemble(self, *extra: QWidget) -> None:
-        """Lay the parts out: the form, `extra`, the summary, progress and outcome, the buttons."""
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 16)
-        column.setSpacing(10)
-        column.addLayout(self.form)
-        for widget in (*extra, self.summary, self.progress, self.state, self.error, self.outcome):
-            column.addWidget(widget)
-        column.addStretch(1)
-        column.addLayout(self.buttons)
-        self.show_state()
-
-    @property
-    def busy(self) -> bool:
-        """True while the job runs."""
-        return self._cancel is not None
-
-    def start(self) -> None:
-        """Start the job."""
-        raise TypeError(f"{type(self).__name__} transfers nothing")
-
-    def launch(self, begin: Callable[[], Callable[[], None]]) -> None:
-        """Start a job; `begin` returns what cancels it. An error shows in the dialog."""
-        self.error.clear()
-        set_text(self.outcome, "")
-        self._ended = False
-        try:
-            cancel = begin()
-        except UserError as error:
-            self.error.show_text(str(error))
-            return
-        self._cancel = None if self._ended else cancel
-        self.show_state()
-
-    def ended(self) -> bool:
-        """Note that the job is over; False where the dialog was closed meanwhile and shows nothing any more."""
-        self._ended = True
-        self._cancel = None
-        if not self._closed:
-            self.show_state()
-        return not self._closed
-
-    def failed(self, error: BaseException) -> None:
-        """Show a person's error in the dialog; a programming error goes to the boundary."""
-        if self.ended() and isinstance(error, UserError):
-            self.error.show_text(str(error))
-        elif not isinstance(error, Cancelled):
-            self._workspace.report(error)
-
-    def show_state(self) -> None:
-        """Show whether a job runs and how far it is."""
-        fraction, text = running_job(self._workspace, self.verb) if self.busy else (0.0, "")
-        self.progress.setVisible(self.busy)
-        show_progress(self.progress, fraction)
-        set_text(self.state, text)
-        self.close_button.setText("Cancel" if self.busy else "Close")
-        for index in range(self.form.rowCount()):
-            field = self.form.itemAt(index, QFormLayout.ItemRole.FieldRole)
-            widget = field.widget() if field is not None else None
-            if widget is not None:
-                widget.setEnabled(not self.busy)
-        self.refresh_ready()
-
-    def refresh_ready(self) -> None:
-        """Show what would happen and enable the button when it can."""
-
-    def _on_changed(self, change: ChangeSet) -> None:
-        if change.what & (Change.JOBS | Change.STATUS | Change.IMAGES | Change.SAVED):
-            self.show_state()
-
-    def reject(self) -> None:
-        if self._cancel is None:
-            super().reject()
-            return
-        cancel, self._cancel = self._cancel, None
-        cancel()
-        set_text(self.outcome, "Cancelled.", "muted")
-        self.show_state()
-
-    def done(self, result: int) -> None:
-        self._closed = True
-        self._disconnect()
-        super().done(result)
+_MIN_WIDTH_PX: Final = 600
+_FORMAT_KEY: Final = "export_format"
+_OPTIONS_KEY: Final = "export_options"
+_REVIEWED_KEY: Final = "export_reviewed_only"
+_PLACE_KEY: Final = "export_folder"
 
 
 class ExportDialog(TransferDialog):
-    """Writes the project's labels for other programs; the window stays usable meanwhile."""
+    """Writes the project's labels for other programs; the window stays usable meanwhile.
 
-    verb = _VERB
+    What a format loses is known before anything is written: the check runs by itself, and an export asked for before
+    its end goes on only where nothing is lost.
+    """
+
+    verb = "Exporting"
 
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(workspace, "Export labels", "Export", "export", parent)
+        self.setMinimumWidth(_MIN_WIDTH_PX)
+        self._formats: dict[str, Format] = {f.name: f for f in workspace.exporting.formats()}
         self._out: Path | None = None
-        for name, title, usable in workspace.exporting.formats():
-            if usable:
-                self.format.addItem(title, name)
-        self.format.currentIndexChanged.connect(lambda _index: self.refresh_ready())
-        self.folder = FolderEdit("Target folder")
-        self.folder.edit.setPlaceholderText("A new or empty folder")
-        self.folder.edit.textChanged.connect(lambda _text: self.refresh_ready())
-        self.reviewed_only = QCheckBox("Only reviewed images")
-        self.reviewed_only.setChecked(workspace.exporting.count(reviewed_only=True) > 0)
-        self.reviewed_only.toggled.connect(lambda _on: self.refresh_ready())
+        self._waiting = False
+        self.check = LossCheck(workspace, self)
+        self.losses = LossView(self.check)
+        self._make_inputs()
         self.open_folder = key_button("Open folder", "folder_open", "", "Show the files", self._open_folder)
         self.open_folder.setAutoDefault(False)
         self.open_folder.hide()
         self.buttons.insertWidget(0, self.open_folder)
-        self.form.addRow("Format", self.format)
-        self.form.addRow("Folder", self.folder)
-        self.form.addRow("", self.reviewed_only)
-        self.assemble(self.about)
+        self._restore()
+        self._connect()
+        self.assemble(self.losses)
 
     def refresh_ready(self) -> None:
         """Say what would be written, and why nothing would be."""
-        set_text(self.about, WRITES.get(str(self.format.currentData()), ""))
+        chosen = self._chosen
+        if chosen is None:
+            return
+        self.about.setText(chosen.writes)
+        self.options.show_for(chosen, more=self.more.isChecked())
+        unusual = "" if self.more.isChecked() else self.options.unusual(chosen)
+        self.more.setText(f"More options: {unusual}" if unusual else "More options")
+        self.more.set_icon_name("chevron_down" if self.more.isChecked() else "chevron_right")
         count = self._workspace.exporting.count(reviewed_only=self.reviewed_only.isChecked())
-        kind = "reviewed" if self.reviewed_only.isChecked() else "labelled"
-        target = self.folder.path
-        if not count:
-            hint = "Mark an image reviewed first." if kind == "reviewed" else "Label an image first."
-            set_text(self.summary, f"No image is {kind} yet. {hint}", "warning")
-        elif target is None:
-            set_text(
-                self.summary,
-                f"{images_text(count)} of {len(self._workspace.images):,} will be written. Choose a folder.",
-                "muted",
-            )
-        else:
-            set_text(
-                self.summary,
-                f"{images_text(count)} of {len(self._workspace.images):,} will be written to {target}.",
-                "muted",
-            )
-        self.go.setEnabled(bool(count) and target is not None and not self.busy)
+        self._ask(chosen, count)
+        target = self._target
+        state = target_state(target, as_zip=self.options.zip.isChecked()) if target is not None else Target.FREE
+        self.form.setRowVisible(self.replace, state is Target.EARLIER_EXPORT)
+        free = state is Target.FREE or (state is Target.EARLIER_EXPORT and self.replace.isChecked())
+        self._say(count, target, state)
+        self.losses.refresh(self._workspace)
+        self.go.setEnabled(bool(count) and target is not None and free and not self.busy and not self._waiting)
+
+    def on_change(self, what: Change) -> None:
+        if what & (Change.IMAGES | Change.SAVED | Change.STATUS):
+            self.check.labels_changed()
+        if what & Change.JOBS:
+            self.check.jobs_changed()
+        super().on_change(what)
 
     def start(self) -> None:
-        """Start the export chosen."""
-        target = self.folder.path
-        if target is None or self.busy:
+        """Start the export chosen; where nobody knows yet what it loses, find that out first."""
+        if self._target is None or self.busy:
             return
+        if self.check.state in (CheckState.SAFE, CheckState.KNOWN):
+            self._export()
+            return
+        self._waiting = True
+        self.error.clear()
+        set_text(self.outcome, "")
+        self.check.start()
+
+    def done(self, result: int) -> None:
+        self._waiting = False
+        self.check.stop()
+        super().done(result)
+
+    @property
+    def _chosen(self) -> Format | None:
+        return self._formats.get(str(self.format.currentData()))
+
+    @property
+    def _target(self) -> Path | None:
+        """Where the export goes, with the suffix a zip file gets."""
+        path = self.folder.path
+        if path is None or not self.options.zip.isChecked() or path.suffix.lower() == ".zip":
+            return path
+        return path.with_name(f"{path.name}.zip")
+
+    def _make_inputs(self) -> None:
+        for chosen in self._formats.values():
+            self.format.addItem(chosen.title, chosen.name)
+        self.about = label("", "muted")
+        self.place = self.folder = PathEdit("Target folder", "A new or empty folder")
+        self.browse = self.folder.add_button("Choose…", "Choose target folder", self._choose)
+        self.replace = QCheckBox("Replace the earlier export that is there")
+        self.reviewed_only = QCheckBox("Only reviewed images")
+        self.more = key_button("More options", "chevron_right", "", "", self.show_state, "quiet")
+        self.more.setCheckable(True)
+        self.more.setAutoDefault(False)
+        self.form.addRow("Format", stacked(self.format, self.about))
+        self.form.addRow("Folder", self.folder)
+        self.form.addRow("", self.replace)
+        self.form.addRow("", self.reviewed_only)
+        self.options = ExportOptionRows(self.form, self)
+        self.form.addRow("", beside(self.more))
+        self.options.add_rarer()
+
+    def _connect(self) -> None:
+        self.format.currentIndexChanged.connect(lambda _index: self._changed())
+        self.folder.edit.textChanged.connect(lambda _text: self._changed())
+        self.reviewed_only.toggled.connect(lambda _on: self._changed())
+        self.replace.toggled.connect(lambda _on: self._changed())
+        self.more.toggled.connect(lambda _on: self.fit())
+        self.options.changed.connect(self._changed)
+        self.check.changed.connect(self._checked)
+
+    def _restore(self) -> None:
+        """What the person exported last time."""
+        settings = self._workspace.settings
+        self.format.setCurrentIndex(max(0, self.format.findData(settings.get(_FORMAT_KEY, ""))))
+        self.options.set_value(read_options(settings.get(_OPTIONS_KEY, {})))
+        any_reviewed = self._workspace.exporting.count(reviewed_only=True) > 0
+        self.reviewed_only.setChecked(any_reviewed and settings.get(_REVIEWED_KEY, True))
+        place = Path(settings.get(_PLACE_KEY, ""))
+        if place.is_absolute():
+            self.folder.start = place
+
+    def _remember(self, target: Path, options: ExportOptions) -> None:
+        settings = self._workspace.settings
+        settings.set(_FORMAT_KEY, self.format.currentData())
+        settings.set(_OPTIONS_KEY, stored_options(options))
+        settings.set(_REVIEWED_KEY, self.reviewed_only.isChecked())
+        settings.set(_PLACE_KEY, str(target.absolute().parent))
+
+    def _choose(self, start: str) -> str:
+        if self.options.zip.isChecked():
+            chosen, _kind = QFileDialog.getSaveFileName(
+                self, "Zip file", start, "Zip files (*.zip)", options=QFileDialog.Option.DontConfirmOverwrite
+            )
+            return chosen
+        return QFileDialog.getExistingDirectory(self, "Target folder", start)
+
+    def _changed(self) -> None:
+        self._waiting = False
+        self.error.clear()
+        set_text(self.outcome, "")
+        self.open_folder.hide()
+        self.refresh_ready()
+        self.fit()
+
+    def _ask(self, chosen: Format, count: int) -> None:
+        """Let the check know what would be written; what becomes of image files and lists changes no pixel."""
+        plain = ExportOptions()
+        options = replace(self.options.value(chosen), images=plain.images, split=None, zip=False)
+        wish = Wish(format=chosen.name, reviewed_only=self.reviewed_only.isChecked(), options=options)
+        self.check.want(wish if count else None, safe=chosen.keeps_all(options))
+
+    def _checked(self) -> None:
+        if self._waiting and self.check.state in (CheckState.KNOWN, CheckState.UNKNOWN):
+            self._waiting = False
+            report = self.check.report
+            if report is not None and report.lossless:
+                self._export()
+        self.show_state()
+        self.fit()
+
+    def _say(self, count: int, target: Path | None, state: Target) -> None:
+        kind = "reviewed" if self.reviewed_only.isChecked() else "labelled"
+        text, role = f"{images_text(count)} of {len(self._workspace.images):,} will be written", "muted"
+        if self.busy or self.outcome.text():
+            text = ""  # what happens or happened counts now, not what would
+        elif not count:
+            hint = "Mark an image reviewed first." if kind == "reviewed" else "Label an image first."
+            text, role = f"No image is {kind} yet. {hint}", "warning"
+        elif target is None:
+            text = f"{text}. Choose a folder."
+        elif state is Target.TAKEN:
+            text, role = f"{target.name} holds something else. Choose a new or empty folder.", "warning"
+            if self.options.zip.isChecked():
+                text = f"{target.name} exists already. Choose another name."
+        elif state is Target.EARLIER_EXPORT and not self.replace.isChecked():
+            text, role = f"{target.name} holds an earlier export. Have it replaced, or choose another place.", "warning"
+        elif self._waiting:
+            text = "Exports as soon as it is known that nothing is lost; else you are asked."
+        else:
+            text = f"{text} to {target}."
+        set_text(self.summary, text, role)
+
+    def _export(self) -> None:
+        chosen, target = self._chosen, self._target
+        if chosen is None or target is None:
+            return
+        options = self.options.value(chosen, replace=self.replace.isChecked())
+        self._remember(target, options)
         self._out = target
         self.open_folder.hide()
         self.launch(
             lambda: self._workspace.exporting.export(
-                str(self.format.currentData()),
+                chosen.name,
                 target,
                 reviewed_only=self.reviewed_only.isChecked(),
+                options=options,
                 on_done=self._done,
                 on_error=self.failed,
             )
@@ -271,10 +234,15 @@ class ExportDialog(TransferDialog):
     def _done(self, report: ExportReport) -> None:
         if not self.ended():
             return
-        words = [f"{images_text(report.images)} exported.", *report.warnings]
+        words = [f"{images_text(report.images)} exported to {self._out}."]
+        if report.left_out:
+            words.append(f"{images_text(report.left_out)} left out.")
+        words += report.warnings
         set_text(self.outcome, "\n".join(words), "warning" if report.warnings else "success")
         self.open_folder.show()
+        self.show_state()
 
     def _open_folder(self) -> None:
         if self._out is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._out)))
+            shown = self._out if self._out.is_dir() else self._out.parent
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(shown)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QListWidget, QListWidgetItem, QWidget
 
 from segstudio.core.events import Change
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 KEY_TRAIN: Final = "T"
 KEY_STOP: Final = "Shift+T"
+KEY_METRICS: Final = "Ctrl+Shift+M"
 TIMES: Final[tuple[tuple[str, float | None], ...]] = (
     ("1 minute", 1.0),
     ("5 minutes", 5.0),
@@ -79,11 +80,12 @@ def run_text(run: RunRecord) -> str:
 
 
 class TrainingPanel(Panel):
-    """Starts, shows and ends training runs."""
+    """Starts, shows and ends training runs; `metrics_requested` asks for the window of figures."""
 
     flags: ClassVar[Change] = (
         Change.RUNS | Change.STATUS | Change.IMAGES | Change.CATALOG | Change.MODELS | Change.SETTINGS | Change.SAVED
     )
+    metrics_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -127,6 +129,10 @@ class TrainingPanel(Panel):
         self.back_button = key_button("Go back", "undo", "", "Use the model before this run again", self.go_back)
         for widget in (self.result_title, self.result_reason, self.adopt_button, self.back_button):
             inside.addWidget(widget)
+        self.metrics_button = key_button(
+            "Metrics", "metrics", KEY_METRICS, "See what the model gets right, and which classes it mistakes",
+            self.metrics_requested.emit,
+        )  # fmt: skip
         self.runs_title = label("Runs and their mIoU", "section")
         self.runs = QListWidget()
         self.runs.setAccessibleName("Training runs, newest first")
@@ -144,6 +150,7 @@ class TrainingPanel(Panel):
             self.column.addWidget(widget)
         self.column.addWidget(self.runs_title)
         self.column.addWidget(self.runs)
+        self.column.addWidget(self.metrics_button)
         self.column.addStretch(1)
 
     # -- what a person can ask for -----------------------------------------------------------------

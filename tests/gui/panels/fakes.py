@@ -210,49 +210,6 @@ class FakeJobs:
 
 
 @dataclass
-class FakeExporting:
-    calls: CALLS
-    reviewed: int = 3
-    labelled: int = 5
-    on_done: Any = None
-    on_error: Any = None
-
-    def formats(self) -> list[tuple[str, str, bool]]:
-        return [
-            ("voc", "PASCAL VOC", True), ("coco", "COCO instances", True),
-            ("yolo", "YOLO segmentation", False), ("index-png", "Index PNG", True),
-        ]  # fmt: skip
-
-    def count(self, *, reviewed_only: bool) -> int:
-        return self.reviewed if reviewed_only else self.labelled
-
-    def export(self, name: str, out: Path, *, reviewed_only: bool, on_done: Any, on_error: Any) -> Any:
-        self.calls.append(("export", name, out, reviewed_only))
-        self.on_done, self.on_error = on_done, on_error
-        return lambda: self.calls.append(("cancel_export",))
-
-
-@dataclass
-class FakeImporting:
-    calls: CALLS
-    counts: tuple[int, int] = (10, 8)
-    on_done: Any = None
-    on_error: Any = None
-
-    def formats(self) -> list[tuple[str, str, bool]]:
-        return [("voc", "PASCAL VOC", True), ("coco", "COCO instances", False), ("index-png", "Index PNG", True)]
-
-    def preview(self, name: str, source: Path, on_done: Any, on_error: Any) -> None:
-        self.calls.append(("preview", name, source))
-        on_done(self.counts)
-
-    def import_labels(self, name: str, source: Path, *, on_done: Any, on_error: Any) -> Any:
-        self.calls.append(("import_labels", name, source))
-        self.on_done, self.on_error = on_done, on_error
-        return lambda: self.calls.append(("cancel_import",))
-
-
-@dataclass
 class FakeAnnotator:
     calls: CALLS
     map: SegmentMap
@@ -342,8 +299,6 @@ class FakeWorkspace:
         self.tuning = FakeTuning(self.calls)
         self.finetuning = FakeFinetuning(self.calls)
         self.jobs = FakeJobs(self.calls)
-        self.exporting = FakeExporting(self.calls)
-        self.importing = FakeImporting(self.calls)
         self.current: FakeAnnotator | None = FakeAnnotator(self.calls, SegmentMap.empty(60, 80))
         self.reported: list[BaseException] = []
 
