@@ -14,10 +14,18 @@ def spans_of(labels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArra
     Costs half a millisecond a megapixel on maps that people draw, a tenth of what `numpy.bincount` takes.
     """
     flat = np.ascontiguousarray(labels).reshape(-1)
-    if flat.size == 0:
-        return np.zeros(0, dtype=np.intp), flat
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    starts = common_starts(flat)
     return starts, flat[starts]
+
+
+def common_starts(*flat: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """The positions at which one of several arrays (n,) begins a run of another value."""
+    if flat[0].size == 0:
+        return np.zeros(0, dtype=np.intp)
+    changes = flat[0][1:] != flat[0][:-1]
+    for other in flat[1:]:
+        changes |= other[1:] != other[:-1]
+    return np.concatenate([[0], np.flatnonzero(changes) + 1])
 
 
 def values_in(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:

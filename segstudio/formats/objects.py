@@ -11,7 +11,7 @@ import numpy.typing as npt
 from segstudio.core.catalog import IGNORE
 from segstudio.core.errors import FormatError
 from segstudio.core.segmentmap import FIRST_SEGMENT_ID, Segment, SegmentMap
-from segstudio.core.spans import spans_of
+from segstudio.core.spans import common_starts
 from segstudio.imaging.labels import LabelArray
 
 FIRST_OBJECT: Final = 1
@@ -39,16 +39,16 @@ def add_objects(
     Raises:
         FormatError: A number is beyond the ids a segment map holds.
     """
-    pairs = objects.astype(np.uint32) << np.uint32(8) | labels.ids.astype(np.uint8)
-    starts, found = spans_of(pairs)
-    lengths = np.diff(starts, append=pairs.size)
-    numbers, classes = (found >> 8).astype(np.intp), found & 255
+    flat_objects, flat_classes = objects.reshape(-1), labels.ids.astype(np.uint8).reshape(-1)
+    starts = common_starts(flat_objects, flat_classes)
+    lengths = np.diff(starts, append=flat_objects.size)
+    numbers, classes = flat_objects[starts].astype(np.intp), flat_classes[starts]
     claimed = (numbers > 0) & (classes != IGNORE)
     if void is not None:
         claimed &= numbers != void
     if background is not None:
         claimed &= classes != background
-    class_of = _classes_of(found[claimed], lengths[claimed])
+    class_of = _classes_of(numbers[claimed] << 8 | classes[claimed], lengths[claimed])
     known = _usable(marks or {}, class_of) or {n: (n - FIRST_OBJECT + FIRST_SEGMENT_ID, False) for n in class_of}
     id_table = np.zeros(1 << 16, dtype=np.uint16)
     class_table = np.full(1 << 16, IGNORE, dtype=np.uint16)
@@ -65,7 +65,7 @@ def add_objects(
     labels.ids[:] = np.repeat(values, lengths).reshape(labels.ids.shape)
 
 
-def _classes_of(pairs: npt.NDArray[np.uint32], pixels: npt.NDArray[np.intp]) -> dict[int, int]:
+def _classes_of(pairs: npt.NDArray[np.intp], pixels: npt.NDArray[np.intp]) -> dict[int, int]:
     """The class that most pixels of each object have, the smallest where several have as many.
 
     Args:

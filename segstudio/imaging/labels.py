@@ -47,7 +47,7 @@ def read_labels(path: Path) -> LabelArray:
         calm = nullcontext() if info.format == "PNG" else quiet_pillow()
         with open_pillow(io.BytesIO(data.data)) as image, calm:
             mode = image.mode
-            array: npt.NDArray[Any] = np.array(image)
+            array: npt.NDArray[Any] = np.asarray(image)
     except PILLOW_ERRORS as error:
         raise (truncated_error(path) if "truncated" in str(error) else damaged_error(path)) from error
     if mode == "L" and info.format == "PNG" and info.bits in _SPREAD:
