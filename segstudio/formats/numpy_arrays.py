@@ -81,7 +81,7 @@ class NumpyWriter(FormatWriter):
         target.parent.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
-        target.write_bytes(buffer.getbuffer())
+        target.write_bytes(buffer.getvalue())
         return target
 
 

@@ -228,7 +228,7 @@ def numbered(declared: Sequence[SourceClass], labels: Set[str]) -> tuple[tuple[S
     return (*declared, *others), numbers | {other.name: other.number for other in others}
 
 
-def names_with_own_stems(names: Sequence[str], *, reserved: Iterable[str] = ()) -> list[str]:
+def names_with_own_stems(names: Sequence[str]) -> list[str]:
     """Unique names of which no two become one without their suffix: ``photo.png.png`` and ``photo.jpg.jpg`` for
     ``photo.png`` and ``photo.jpg``, which an import finds by such names.
 
@@ -236,21 +236,21 @@ def names_with_own_stems(names: Sequence[str], *, reserved: Iterable[str] = ()) 
 
     Args:
         names: Safe ones.
-        reserved: What no name may be without its suffix (lower case).
     """
     paths = [PurePosixPath(name) for name in names]
     stems = Counter(path.with_suffix("").as_posix().casefold() for path in paths)
-    taken = set(reserved)
-    unique = []
-    for path in paths:
-        shared = stems[path.with_suffix("").as_posix().casefold()] > 1
-        candidate = path.with_name(f"{path.name}{path.suffix}") if shared else path
+    shared = [stems[path.with_suffix("").as_posix().casefold()] > 1 for path in paths]
+    taken: set[str] = set()
+    unique = list(names)
+    for index in sorted(range(len(paths)), key=shared.__getitem__):  # who can keep a name keeps it
+        path = paths[index]
+        candidate = path.with_name(f"{path.name}{path.suffix}") if shared[index] else path
         stem, number = candidate.stem, 2
         while not taken.isdisjoint(claims := _claims(candidate)):
             candidate = path.with_name(f"{stem}-{number}{path.suffix}")
             number += 1
         taken |= claims
-        unique.append(candidate.as_posix())
+        unique[index] = candidate.as_posix()
     return unique
 
 

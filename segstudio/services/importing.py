@@ -209,16 +209,28 @@ class ImportingService:
         project, catalog = workspace.project, workspace.catalog
 
         def work(token: CancelToken, report: ProgressCallback) -> ImportReport:
+            def told(progress: Progress) -> None:
+                report(progress)
+                workspace.dispatch(lambda: show_labels(progress.text))
+
             cancelled = lambda: token.cancelled  # noqa: E731
-            return import_project(project, catalog, name, source, options=options, progress=report, cancelled=cancelled)
+            return import_project(project, catalog, name, source, options=options, progress=told, cancelled=cancelled)
+
+        def show_labels(image: str | None = None) -> None:
+            # At once, and however the import ends: old labels on show would replace the new ones with the next stroke.
+            shown = workspace.current
+            if workspace.closed or (image is not None and (shown is None or shown.item.name != image)):
+                return
+            if shown is None or project.revision(shown.item.id) != shown.revision:
+                workspace.reload_current()
 
         def refresh() -> None:
             workspace.take_catalog(project.catalog)
             workspace.refresh_images()
+            show_labels()
 
         def done(result: ImportReport) -> None:
             refresh()
-            workspace.reload_current()
             workspace.say("warning" if result.refused else "success", result.sentence)
             if on_done is not None:
                 on_done(result)
@@ -228,4 +240,4 @@ class ImportingService:
             (on_error or workspace.report)(error)
 
         title = f"Importing from {source.name}"
-        return run_transfer(workspace, title, work, on_done=done, on_error=failed, on_cancel=refresh)
+        return run_transfer(workspace, title, work, on_done=done, on_error=failed, on_stopped=refresh)

@@ -59,7 +59,7 @@ class ImportPreview:
         samples: The first labels that could be read.
         problems: Sentences about labels among the first that cannot be read.
         warnings: Of the source.
-        replaced: How many matched images have labels of their own by now.
+        images: Ids of the matched images.
     """
 
     labels: int
@@ -70,7 +70,7 @@ class ImportPreview:
     samples: tuple[SampleLabel, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    replaced: int = 0
+    images: frozenset[int] = frozenset()
 
     @property
     def usual_match(self) -> MatchBy:
@@ -109,7 +109,7 @@ def preview(project: Project, name: str, source: Path, *, cancelled: CancelCallb
             tuple(samples),
             tuple(problems),
             tuple(found.warnings),
-            sum(items[index].revision > 0 for index, _ in matches.pairs),
+            frozenset(items[index].id for index, _ in matches.pairs),
         )
 
 

@@ -31,6 +31,7 @@ _SIZE_PX: Final = (940, 620)
 _MIN_SIZE_PX: Final = (760, 480)
 _STATUS_KEY: Final = "import_status"
 _PLACE_KEY: Final = "import_folder"
+_NOT_RECOGNISED: Final = "Choose another folder or file, or say which format it is in."
 _EMPTY: Final = "Choose a folder or file above, or drop it here, to see which labels match and what they hold."
 
 
@@ -46,10 +47,11 @@ class ImportDialog(TransferDialog):
         self._wish = 0
         self._stop_looking: Callable[[], None] | None = None
         self._recognised: bool | None = None
+        self._finished = False
         self.mapping: ClassMapping | None = None
         self.review = ImportReview(workspace)
         self.review.empty.set_words(_EMPTY)
-        self.review.changed.connect(self.refresh_ready)
+        self.review.changed.connect(self._chosen_anew)
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(_PREVIEW_DELAY_MS)
@@ -90,7 +92,8 @@ class ImportDialog(TransferDialog):
             set_text(self.summary, *self._said(mapping))
         ready = mapping is not None and mapping.preview.matched > 0
         decided = mapping is not None and not mapping.undecided and not mapping.problem
-        self.go.setEnabled(ready and decided and not self.busy)
+        # Enter once more would take back what was painted since.
+        self.go.setEnabled(ready and decided and not self.busy and not self._finished)
 
     def on_change(self, what: Change) -> None:
         if what & Change.CATALOG and self.mapping is not None:
@@ -143,7 +146,7 @@ class ImportDialog(TransferDialog):
         self.source.edit.textChanged.connect(lambda _text: self._source_changed())
         # Only what the person does: a format that was recognised is set here, too.
         self.format.activated.connect(lambda _index: self._format_chosen())
-        self.status.currentIndexChanged.connect(lambda _index: self.refresh_ready())
+        self.status.currentIndexChanged.connect(lambda _index: self._chosen_anew())
         self.form.addRow("Source", self.source)
         self.form.addRow("Format", stacked(self.format, self.about))
         self.buttons.insertWidget(0, label("Mark images", "muted", wrap=False))
@@ -171,6 +174,12 @@ class ImportDialog(TransferDialog):
         else:
             self.refresh_ready()
 
+    def _chosen_anew(self) -> None:
+        """What became of an import before counts no longer: the person is about to start another one."""
+        self._finished = False
+        set_text(self.outcome, "")
+        self.refresh_ready()
+
     def _forget(self, words: str) -> int:
         """Drop what is known about a source and stop looking; returns the number of the next wish."""
         self._wish += 1
@@ -181,8 +190,7 @@ class ImportDialog(TransferDialog):
         self.review.show_mapping(None)
         self.review.empty.set_words(words or _EMPTY)
         self.error.clear()
-        set_text(self.outcome, "")
-        self.refresh_ready()
+        self._chosen_anew()
         return self._wish
 
     def _detected(self, wish: int, source: Path, name: str | None) -> None:
@@ -213,7 +221,11 @@ class ImportDialog(TransferDialog):
             return
         self.review.empty.set_words(_EMPTY)
         self.refresh_ready()
-        if isinstance(error, UserError):
+        source = self.source.path
+        if isinstance(error, UserError) and self._recognised is False and source is not None:
+            # What the reader of a format that nobody asked for says of it would lead astray.
+            self.error.show_text(f"{source.name} holds no labels that were recognised. {_NOT_RECOGNISED}")
+        elif isinstance(error, UserError):
             self.error.show_text(str(error))
         else:
             self._workspace.report(error)
@@ -231,13 +243,15 @@ class ImportDialog(TransferDialog):
             which = "1 class needs" if count == 1 else f"{count} classes need"
             return f"{which} a decision before anything is imported.", "warning"
         text = f"The labels of {images_text(seen.matched)} will be imported."
-        if seen.replaced:
-            return f"{text} Existing labels of {images_text(seen.replaced)} will be replaced.", "warning"
+        replaced = sum(item.revision > 0 for item in self._workspace.images if item.id in seen.images)
+        if replaced:
+            return f"{text} Existing labels of {images_text(replaced)} will be replaced for good.", "warning"
         return text, "muted"
 
     def _done(self, report: ImportReport) -> None:
         if not self.ended():
             return
+        self._finished = True
         lines = [report.headline]
         if report.unmatched:
             more = " …" if len(report.unmatched) > 3 else ""
@@ -249,3 +263,4 @@ class ImportDialog(TransferDialog):
             lines.append(f"… and {len(problems) - _LINES_SHOWN:,} more.")
         set_text(self.outcome, "\n".join(lines), "warning" if problems else "success")
         self.refresh_ready()
+        self.close_button.setFocus()

@@ -37,6 +37,7 @@ _WAYS: Final = {
     MatchBy.NUMBER: ("Number", "Classes whose number in the source is the class id here"),
     MatchBy.COLOR: ("Colour", "Classes of exactly the same colour"),
 }
+_NOT_TOLD: Final = {MatchBy.NAME: "This source does not name its classes", MatchBy.COLOR: "This source tells no colours"}
 _DETAILS_PX: Final = 96
 _SHARES_PX: Final = (560, 320)
 
@@ -69,6 +70,7 @@ class MatchChoice(QFrame):
         """Press a way; only the possible ones can be chosen."""
         for other, button in self.buttons.items():
             button.setEnabled(other in possible)
+            button.setToolTip(_WAYS[other][1] if other in possible else _NOT_TOLD.get(other, ""))
         self.buttons[way].setChecked(True)
 
 
@@ -180,7 +182,8 @@ class ImportReview(QWidget):
     def _show_source(self, mapping: ClassMapping) -> None:
         """What of the source belongs to the project, and in which ways its classes can be matched."""
         seen = mapping.preview
-        self.counts.setText(f"{seen.matched:,} of {seen.labels:,} labels match an image.")
+        what = "label matches" if seen.labels == 1 else "labels match"
+        self.counts.setText(f"{seen.matched:,} of {seen.labels:,} {what} an image.")
         notes = [*seen.problems, *seen.warnings]
         set_text(self.problem, _shortened(notes))
         lines = [*notes, *(f"No image: {name}" for name in seen.unmatched)]

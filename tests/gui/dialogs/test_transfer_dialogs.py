@@ -359,10 +359,10 @@ def test_import_previews_before_it_replaces_anything(qtbot, imports, services, t
 
 
 def test_import_warns_of_labels_that_it_replaces(imports, services, tmp_path: Path):
-    services.importing.seen = seen(replaced=2)
+    services.importing.seen = seen(images=frozenset({1, 2, 99}))
     imports.source.edit.setText(str(tmp_path))
     imports.look()
-    assert "Existing labels of 2 images will be replaced." in imports.summary.text()
+    assert "Existing labels of 2 images will be replaced for good." in imports.summary.text()
     assert imports.summary.property("role") == "warning"
 
 

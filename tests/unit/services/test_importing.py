@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +14,8 @@ from segstudio.core.errors import UserError
 from segstudio.core.items import Status
 from segstudio.core.jobs import JobState
 from segstudio.core.segmentmap import SegmentMap
+from segstudio.formats.names import match_labels
+from segstudio.services import importing
 from segstudio.services.importing import ImportOptions, ImportReport, Unknown, import_project
 from segstudio.services.messages import Message
 from segstudio.services.previewing import ImportPreview, preview
@@ -151,3 +155,40 @@ def test_a_source_that_is_none_is_one_error_message(
     assert [m.level for m in said] == ["error"]
     assert "nowhere" in said[0].text
     assert workspace.jobs.records[-1].state is JobState.FAILED
+
+
+def _many_labels(workspace: Workspace, folder: Path) -> None:
+    for item in workspace.images:
+        _labels(folder, Path(item.name).stem, 1)
+
+
+def test_a_cancelled_import_shows_the_labels_that_are_stored_by_then(
+    shown: Workspace, dispatcher: QueueDispatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _many_labels(shown, tmp_path / "labels")
+    real, cancels = importing.load_for_image, []
+
+    def cancel_then_load(*arguments: Any) -> SegmentMap:
+        cancels[0]()  # while labels are in hand: these still reach the store
+        return real(*arguments)
+
+    monkeypatch.setattr(importing, "load_for_image", cancel_then_load)
+    ready = threading.Event()
+    monkeypatch.setattr(importing, "match_labels", lambda *a: ready.wait(20) and match_labels(*a))
+    cancels.append(shown.importing.import_labels("index-png", tmp_path / "labels"))
+    ready.set()
+    assert dispatcher.run_until(lambda: shown.images[0].revision > 0 and shown.current is not None, timeout=20)
+    assert shown.jobs.records[-1].state is JobState.CANCELLED
+    assert shown.current is not None
+    assert (shown.current.map.semantic() == 1).all()
+    assert shown.current.revision == shown.project.revision(shown.images[0].id)
+
+
+def test_an_import_leaves_the_image_on_show_alone_where_it_has_no_label_for_it(
+    shown: Workspace, dispatcher: QueueDispatcher, tmp_path: Path
+) -> None:
+    _labels(tmp_path / "labels", "image3", 1)
+    before, done = shown.current, []
+    shown.importing.import_labels("index-png", tmp_path / "labels", on_done=done.append)
+    assert dispatcher.run_until(lambda: bool(done), timeout=20)
+    assert shown.current is before
