@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from segstudio.core.errors import ImageError, UserError
 
+_NAME_KEPT: Final = 60  # of a name that may be as long as the system allows
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -24,18 +25,17 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         UserError: The disk is full, or the folder cannot be written to.
     """
-    temporary: Path | None = None
+    # Not a file of `tempfile`, which nobody else may read: what is written here is often meant for others.
+    temporary = path.with_name(f".{path.name[:_NAME_KEPT]}.{secrets.token_hex(4)}")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-            temporary = Path(stream.name)
+        with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise write_error(error, path) from error
 
 

@@ -397,3 +397,13 @@ def test_write_atomic_replaces_the_file(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
     with pytest.raises(files.UserError, match="cannot be written"):
         files.write_atomic(path, b"new")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_write_atomic_leaves_a_file_that_others_may_read_as_any_other(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    path = tmp_path / ("n" * 250)
+    files.write_atomic(path, b"new")
+    assert path.stat().st_mode == plain.stat().st_mode
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, "plain"]
