@@ -73,6 +73,8 @@ def command(
     options = EvaluationOptions(metrics=_metrics(metrics), absent=absent, tolerance_px=tolerance)
     _check_folders(json, html)
     others = against or []
+    if project is None and model is not None:
+        raise typer.BadParameter("--model needs a PROJECT; folders of predictions go with --predictions and --against")
     if project is not None and not any((predictions, labels, classes, format, images)):
         run = _project(project, [model, *others], split=split, options=options, device=device)
     elif (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,9 +19,11 @@ from segstudio.core.paths import resources_dir
 
 IGNORE: Final = 255
 MAX_CLASSES: Final = 255
+_MAX_BYTES: Final = 4 << 20
 VOID_COLOR: Final = (224, 224, 192)
 _BACKGROUND_NAMES: Final = frozenset({"background", "_background_", "__background__", "bg"})
 PALETTES: Final = ("voc", "camvid", "cityscapes")
+_SEPARATORS: Final = re.compile(r"[\s_-]+")
 
 
 class Kind(StrEnum):
@@ -46,6 +49,11 @@ class LabelClass:
             raise UserError(f"Class id {self.id} is out of range.", "Ids run from 0 to 254; 255 means ignore.")
         if not self.name.strip():
             raise UserError(f"Class {self.id} has no name.", "Give every class a name.")
+
+
+def plain_name(name: str) -> str:
+    """A class name without what programs spell differently: capitals, and underscores, hyphens or spaces."""
+    return _SEPARATORS.sub(" ", name.casefold()).strip()
 
 
 def voc_color(index: int) -> tuple[int, int, int]:
@@ -118,9 +126,13 @@ class Catalog:
             UserError: The file cannot be read or says something that is not a class.
         """
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            with path.open("rb") as file:
+                data = file.read(_MAX_BYTES + 1)
+            text = data.decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"The classes file {path.name} cannot be read ({error}).", "Check the path.") from error
+        if len(data) > _MAX_BYTES:
+            raise UserError(f"The classes file {path.name} is larger than any list of 255 classes.", "Check the path.")
         if path.suffix.lower() == ".toml":
             try:
                 return cls.from_json(tomllib.loads(text).get("classes", []))

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+_LONGEST: Final = 1_000  # characters; names from files have no end of their own
+_UNSHOWN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
 
 class SegStudioError(Exception):
     """Base of every error SegStudio raises on purpose."""
@@ -10,18 +16,24 @@ class SegStudioError(Exception):
 class UserError(SegStudioError):
     """A problem its reader can mend: one sentence saying what and which, one saying what to do.
 
+    Whatever a file calls itself, both can be shown and stored: control characters and halves of characters are
+    replaced, and what is longer than 1,000 characters is cut off.
+
     Attributes:
         message: What happened, naming the file or thing concerned.
         hint: What to do about it; may be empty.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message, hint)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = _shown(message), _shown(hint)
+        super().__init__(self.message, self.hint)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+
+def _shown(text: str) -> str:
+    return _UNSHOWN.sub("\ufffd", text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
 class Cancelled(SegStudioError):

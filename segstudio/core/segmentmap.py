@@ -14,7 +14,7 @@ from segstudio.core.geometry import Rect
 from segstudio.core.spans import counts_in, values_in
 
 FIRST_SEGMENT_ID: Final = 256
-_MAX_ID: Final = 65535
+LAST_SEGMENT_ID: Final = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class SegmentMap:
             UserError: All 65,280 ids are taken.
         """
         candidate = max(self.segments, default=FIRST_SEGMENT_ID - 1) + 1
-        if candidate > _MAX_ID:
+        if candidate > LAST_SEGMENT_ID:
             raise UserError("This image holds 65,280 instances, the most a segment map can.", "Merge some of them.")
         return candidate
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from segstudio.core.catalog import IGNORE
 from segstudio.core.metrics import AbsentClasses, ConfusionMatrix, Summary, check_sizes, plain
 from segstudio.evaluation.counting import VALUES, Labels, count_pairs
+from segstudio.imaging.contours import outline
 
 DEFAULT_TOLERANCE: Final = 0.0075
 DEFAULT_RADII: Final = tuple(range(1, 41))
@@ -84,7 +85,7 @@ class BoundaryScore:
         check_sizes(prediction, label)
         allowed = self._tolerance * math.hypot(*label.shape) if self._tolerance_px is None else self._tolerance_px
         label, prediction = (_voided(a, self.class_ids) for a in (label, prediction))
-        borders = borders_of(label), borders_of(prediction)
+        borders = outline(label), outline(prediction)
         counted = label != IGNORE
         for index, class_id in enumerate(self.class_ids):
             true_border, predicted_border = borders[0] & (label == class_id), borders[1] & (prediction == class_id)
@@ -111,19 +112,6 @@ class BoundaryScore:
         f_score, precision, recall = (tuple(row.tolist()) for row in means)
         images = tuple(self._images.tolist())
         return BoundaryResult(images=images, f_score=f_score, precision=precision, recall=recall)
-
-
-def borders_of(labels: Labels) -> npt.NDArray[np.bool_]:
-    """(H, W) bool, True where one of the four neighbours inside the image has another value."""
-    border = np.zeros(labels.shape, dtype=np.bool_)
-    for first, second in (
-        ((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
-        ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
-    ):
-        step = labels[first] != labels[second]
-        border[first] |= step
-        border[second] |= step
-    return border
 
 
 def _border_scores(

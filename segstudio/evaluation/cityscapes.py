@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,7 @@ import numpy.typing as npt
 from segstudio.core.errors import UserError
 from segstudio.core.metrics import check_sizes, plain
 from segstudio.evaluation.counting import Labels, count_pairs
-from segstudio.imaging.cityscapes_labels import CityscapesLabel, cityscapes_labels
-
-_FIRST_INSTANCE: Final = 1000
+from segstudio.imaging.cityscapes_labels import INSTANCES_EACH, CityscapesLabel, cityscapes_labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +141,12 @@ class CityscapesScore:
         )
 
     def _add_instances(self, prediction: Labels, instances: npt.NDArray[np.integer[Any]]) -> None:
-        inside = instances > _FIRST_INSTANCE
+        inside = instances > INSTANCES_EACH
         values, number, sizes = np.unique(instances[inside], return_inverse=True, return_counts=True)
-        if values.size and values[-1] // _FIRST_INSTANCE >= len(self._labels):
+        if values.size and values[-1] // INSTANCES_EACH >= len(self._labels):
             raise UserError(f"A Cityscapes instance has the id {values[-1]}, which is of no label.", "Check its image.")
         predicted = prediction[inside]
-        own = values // _FIRST_INSTANCE
+        own = values // INSTANCES_EACH
         hits = np.bincount(number[predicted == own[number]], minlength=values.size)
         near_hits = np.bincount(number[self._kin[own[number], predicted]], minlength=values.size)
         for label_id, size, hit, near_hit in zip(own.tolist(), sizes.tolist(), hits, near_hits, strict=True):

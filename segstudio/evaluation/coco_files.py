@@ -16,6 +16,7 @@ from segstudio.imaging.polygons import sanitised
 from segstudio.imaging.rle import Rle
 
 _MAX_BYTES: Final = 512 * 2**20
+_MAX_BRACKETS: Final = 10_000_000  # an empty list takes 3 bytes in the file and 64 in memory
 _MAX_SIDE: Final = 65_535
 _HINT: Final = "Check that it is a COCO file of instances."
 
@@ -38,7 +39,7 @@ def score_files(
     if not isinstance(dataset, dict):
         raise FormatError(f"{truth.name} holds no COCO data set.", _HINT)
     sizes = {_whole(row, "id", truth): _size(row, truth) for row in _rows(dataset, "images", truth)}
-    names = {_whole(row, "id", truth): str(row.get("name", "")) for row in _rows(dataset, "categories", truth)}
+    names = {_whole(row, "id", truth): _text(row.get("name", "")) for row in _rows(dataset, "categories", truth)}
     true = _by_image(_rows(dataset, "annotations", truth), sizes, truth, results=False)
     guesses = _read(predictions)
     if isinstance(guesses, list):
@@ -57,9 +58,12 @@ def _read(path: Path) -> Any:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise FormatError(
-                f"{path.name} is larger than {_MAX_BYTES // 2**20} MB.", "Evaluate fewer images at a time."
+                f"{path.name} is larger than {_MAX_BYTES // 2**20} MiB.", "Evaluate fewer images at a time."
             )
-        return json.loads(path.read_bytes())
+        data = path.read_bytes()
+        if sum(map(data.count, (b"[", b"{"))) > _MAX_BRACKETS:
+            raise FormatError(f"{path.name} holds too many lists.", "Evaluate fewer images at a time.")
+        return json.loads(data)
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path.name} cannot be read as JSON ({error}).", "Check the file.") from error
 
@@ -154,6 +158,11 @@ def _size(row: Mapping[str, Any], path: Path) -> tuple[int, int]:
     if not (0 < height <= _MAX_SIDE and 0 < width <= _MAX_SIDE):
         raise FormatError(f"{path.name} holds an image of {width} x {height} pixels.", _HINT)
     return height, width
+
+
+def _text(value: object) -> str:
+    """A name as far as it can be written: JSON lets through halves of characters."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _whole(row: Mapping[str, Any], key: str, path: Path) -> int:

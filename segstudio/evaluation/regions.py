@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from segstudio.core.catalog import Catalog, Kind
-from segstudio.core.segmentmap import FIRST_SEGMENT_ID, Segment, SegmentMap
+from segstudio.core.segmentmap import FIRST_SEGMENT_ID, LAST_SEGMENT_ID, Segment, SegmentMap
 from segstudio.imaging.contours import connected_components
-
-_LAST_ID: Final = 65535
 
 
 def with_regions(segment_map: SegmentMap, catalog: Catalog) -> SegmentMap:
@@ -24,7 +20,7 @@ def with_regions(segment_map: SegmentMap, catalog: Catalog) -> SegmentMap:
         if label_class.kind is not Kind.THING:
             continue
         regions, count = connected_components(segment_map.ids == label_class.id)
-        count = min(count, _LAST_ID + 1 - following)
+        count = min(count, LAST_SEGMENT_ID + 1 - following)
         wanted = (regions > 0) & (regions <= count)
         ids[wanted] = (regions[wanted] + (following - 1)).astype(np.uint16)
         segments.update({i: Segment(i, label_class.id) for i in range(following, following + count)})

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from segstudio.core.catalog import Catalog
+from segstudio.core.catalog import Catalog, plain_name
 from segstudio.core.segmentmap import FIRST_SEGMENT_ID, SegmentMap
 from segstudio.evaluation.boundary import BoundaryScore, TrimapIou
 from segstudio.evaluation.cityscapes import CityscapesScore
@@ -19,13 +19,12 @@ from segstudio.evaluation.counting import VALUES, Labels
 from segstudio.evaluation.em import EmScore
 from segstudio.evaluation.outcome import Metric
 from segstudio.evaluation.panoptic import PanopticMap, PanopticQuality
-from segstudio.imaging.cityscapes_labels import cityscapes_labels
+from segstudio.imaging.cityscapes_labels import INSTANCES_EACH, cityscapes_labels
 
 _MEMBRANES: Final = frozenset({"membrane", "membranes", "boundary", "boundaries", "border", "borders"})
 _NAMED: Final = 3
 _NAME_LETTERS: Final = 40
 _UNLABELED: Final = 0
-_INSTANCE: Final = 1000  # Cityscapes' instance ids: label id * 1000 + number
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +190,7 @@ class Tally:
 
 
 def _membrane(catalog: Catalog) -> int | None:
-    named = [c.id for c in catalog if not _MEMBRANES.isdisjoint(_words(c.name))]
+    named = [c.id for c in catalog if not _MEMBRANES.isdisjoint(plain_name(c.name).split())]
     if len(named) == 1:
         return named[0]
     return catalog.background_id if len(catalog) == 2 and not named else None
@@ -199,20 +198,16 @@ def _membrane(catalog: Catalog) -> int | None:
 
 def _cityscapes(catalog: Catalog) -> tuple[npt.NDArray[np.uint8], list[str]]:
     """(table of label ids by class id, names of classes that Cityscapes lacks)."""
-    known = {" ".join(_words(label.name)): label.id for label in cityscapes_labels() if label.id >= 0}
+    known = {plain_name(label.name): label.id for label in cityscapes_labels() if label.id >= 0}
     table = np.full(VALUES, _UNLABELED, dtype=np.uint8)
     strangers = []
     for label_class in catalog:
-        label_id = known.get(" ".join(_words(label_class.name)))
+        label_id = known.get(plain_name(label_class.name))
         if label_id is None:
             strangers.append(label_class.name)
         else:
             table[label_class.id] = label_id
     return table, strangers
-
-
-def _words(name: str) -> list[str]:
-    return name.casefold().replace("_", " ").replace("-", " ").split()
 
 
 def _instance_ids(label: SegmentMap, label_ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
@@ -226,7 +221,7 @@ def _instance_ids(label: SegmentMap, label_ids: npt.NDArray[np.uint8]) -> npt.ND
         label_id = int(label_ids[segment.class_id])
         if label_id in with_instances and not segment.crowd:
             numbers[label_id] += 1
-            table[segment.id] = label_id * _INSTANCE + numbers[label_id]
+            table[segment.id] = label_id * INSTANCES_EACH + numbers[label_id]
         else:
             table[segment.id] = label_id
     return table[np.minimum(label.ids, table.size - 1)]

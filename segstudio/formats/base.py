@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -53,12 +53,22 @@ class LoadRequest:
         width: The image's pixels after EXIF rotation.
         height: As `width`.
         unlabelled: Class id of pixels that no shape covers, 255 for ignore and undecided.
+        image: What to call the image in sentences; `load_for_image` says it.
     """
 
     table: ClassTable
     width: int
     height: int
     unlabelled: int = IGNORE
+    image: str = ""
+
+    def check_size(self, width: int, height: int, source: Path) -> None:
+        """Returns where a label of that size, in the file `source`, fits the image.
+
+        Raises:
+            FormatError: It does not; it names both sizes.
+        """
+        check_size((width, height), self.image or source.stem, self.width, self.height, source.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +107,16 @@ class ImportSource:
 class Importer(Protocol):
     """Reads labels in another program's format."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels in `source` (a folder, or a file where the format is one), loaded only when asked.
+
+        Args:
+            source: Where they are.
+            cancelled: Asked now and then where files of any size have to be read from end to end.
 
         Raises:
             FormatError: `source` does not look like this format.
+            Cancelled: `cancelled` said so.
         """
         ...
 
@@ -124,7 +139,7 @@ def load_for_image(label: ImportedLabel, name: str, request: LoadRequest) -> Seg
     """
     if label.size is not None:
         check_size(label.size, name, request.width, request.height, label.source.name)
-    labels = label.load(request)
+    labels = label.load(replace(request, image=name))
     check_size((labels.width, labels.height), name, request.width, request.height, label.source.name)
     return labels
 
@@ -144,15 +159,15 @@ def check_size(size: tuple[int, int], name: str, width: int, height: int, source
 
 
 def check_classes(labels: SegmentMap, catalog: Catalog, name: str) -> None:
-    """Returns where every pixel is of a class of the catalog or ignored.
+    """Returns where every pixel is of a class of the catalog, by itself or by its instance, or ignored.
 
     Raises:
         FormatError: It names the first class that is not.
     """
+    present = [value for value in values_in(labels.ids).tolist() if value != IGNORE]
     segments = labels.segments
-    present = values_in(labels.ids).tolist()
     for value in sorted({segments[i].class_id if i in segments else i for i in present}):
-        if value != IGNORE and value not in catalog:
+        if value not in catalog:
             raise FormatError(
                 f"The label {name} holds the value {value}, which is no class of this project.",
                 "Add a class with that number, or correct the file.",

@@ -15,9 +15,9 @@ import numpy as np
 
 from segstudio.core.catalog import IGNORE, Catalog
 from segstudio.core.errors import FormatError
-from segstudio.core.segmentmap import FIRST_SEGMENT_ID, Segment, SegmentMap
+from segstudio.core.segmentmap import FIRST_SEGMENT_ID, LAST_SEGMENT_ID, Segment, SegmentMap
 from segstudio.core.spans import values_in
-from segstudio.formats.base import ImportedLabel, ImportSource, LoadRequest, check_size
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LoadRequest
 from segstudio.formats.cityscapes import FINE, IMAGES, NAMES, NAMES_HEADER, SEGMENTS
 from segstudio.formats.cityscapes_numbers import (
     UNLABELED,
@@ -28,12 +28,12 @@ from segstudio.formats.cityscapes_numbers import (
     project_numbering,
 )
 from segstudio.formats.color_png import read_color_classes, unpacked
+from segstudio.formats.index_png import read_fitting
 from segstudio.formats.output import CLASSES_TOML
 from segstudio.formats.painting import MapPainter
 from segstudio.formats.sources import MAX_JSON_BYTES, find_files, read_limited, read_object
 from segstudio.formats.stage import MARKER
 from segstudio.imaging import rle
-from segstudio.imaging.decode import read_labels
 from segstudio.imaging.fills import fill_pillow
 from segstudio.imaging.labels import LabelArray
 from segstudio.imaging.polygons import sanitised
@@ -43,13 +43,12 @@ _FOLDERS: Final = (FINE, _COARSE)  # of two labels of an image, the fine one cou
 _KINDS: Final = ("instanceIds", "labelIds", "polygons", "labelTrainIds", "color")  # the first says most
 _FILE: Final = re.compile(rf"(.+)_({'|'.join(_FOLDERS)})_({'|'.join(_KINDS)})\.(png|json)")
 _MOST_OBJECTS: Final = 100_000
-_LAST_SEGMENT_ID: Final = 65535
 
 
 class CityscapesImporter:
     """Reads a folder with gtFine or gtCoarse, or a folder below these."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The best label of each image below `source`: see `Importer`. Every pixel is decided, void as ignore."""
         best: dict[str, tuple[tuple[int, int], Path]] = {}
         for folder in [source / name for name in _FOLDERS if (source / name).is_dir()] or [source]:
@@ -126,8 +125,7 @@ class _Reader:
             return self._from_polygons(path, request)
         if kind == "color":
             return self._from_colors(path, request)
-        array = read_labels(path)
-        check_size((array.shape[1], array.shape[0]), path.name, request.width, request.height)
+        array = read_fitting(path, request)
         if kind == "instanceIds":
             known = _read_segments(path) if self.ours else []
             labels = self._from_values(array, known, path, request)
@@ -145,7 +143,7 @@ class _Reader:
         taken = {segment.id for segment in known}
         table = np.full(1 << 16, IGNORE, dtype=np.uint16)
         segments: dict[int, Segment] = {}
-        free = (i for i in range(FIRST_SEGMENT_ID, _LAST_SEGMENT_ID + 1) if i not in taken)
+        free = (i for i in range(FIRST_SEGMENT_ID, LAST_SEGMENT_ID + 1) if i not in taken)
         for value in values_in(values).tolist():
             number = number_of_value(value)
             class_id = IGNORE if number == IGNORE else request.table.of(number, path.name)
@@ -180,7 +178,7 @@ class _Reader:
         width, height, objects = (content.get(key) for key in ("imgWidth", "imgHeight", "objects"))
         if not isinstance(width, int) or not isinstance(height, int) or not isinstance(objects, list):
             raise FormatError(f"{path.name} says no imgWidth, imgHeight and objects.", "Check the file.")
-        check_size((width, height), path.name, request.width, request.height)
+        request.check_size(width, height, path)
         if len(objects) > _MOST_OBJECTS:
             raise FormatError(f"{path.name} holds {len(objects):,} objects.", f"Up to {_MOST_OBJECTS:,} can be read.")
         painter = MapPainter(request, path.name)
@@ -251,7 +249,7 @@ def _read_segments(path: Path) -> list[_Known]:
         if not isinstance(key, int) or not isinstance(value, int) or not isinstance(runs, dict | None):
             raise _damaged(json_path)
         lowest = FIRST_SEGMENT_ID if runs is None else 0
-        if not lowest <= key <= _LAST_SEGMENT_ID or key in known:
+        if not lowest <= key <= LAST_SEGMENT_ID or key in known:
             raise _damaged(json_path)
         known[key] = _Known(key, value, str(row.get("label")), bool(row.get("crowd")), runs)
     return list(known.values())

@@ -9,15 +9,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from segstudio.core.catalog import IGNORE, Catalog, Kind
-from segstudio.formats.classes import SourceClass, plain_name
-from segstudio.imaging.cityscapes_labels import VOID_TRAIN_ID, cityscapes_labels, train_ids_by_id
+from segstudio.core.catalog import IGNORE, Catalog, Kind, plain_name
+from segstudio.formats.classes import SourceClass, source_classes
+from segstudio.imaging.cityscapes_labels import INSTANCES_EACH, VOID_TRAIN_ID, cityscapes_labels, train_ids_by_id
 
 UNLABELED: Final = "unlabeled"
 _BACKGROUND: Final = "static"  # "what belongs to no other label", as Cityscapes describes it
 _VOIDS: Final = (0, 3, 2, 1)  # for ignore: "unlabeled", or another one where the project has that as a class
 _GROUP: Final = "group"
-_INSTANCES: Final = 1000  # an instance's value is its class' number times this, and its own number
 _LAST_VALUE: Final = 65535
 
 
@@ -68,18 +67,18 @@ def label_of(name: str, *, crowd: bool) -> str:
 
 def instance_value(number: int, count: int) -> int | None:
     """The value in instanceIds of the object with that count (from 1) among those of a number; None where none fits."""
-    value = number * _INSTANCES + count
-    return value if number > 0 and count < _INSTANCES and value <= _LAST_VALUE else None
+    value = number * INSTANCES_EACH + count
+    return value if number > 0 and count < INSTANCES_EACH and value <= _LAST_VALUE else None
 
 
 def number_of_value(value: int) -> int:
     """The number of the class of a value in instanceIds."""
-    return value // _INSTANCES if value >= _INSTANCES else value
+    return value // INSTANCES_EACH if value >= INSTANCES_EACH else value
 
 
 def is_instance(value: int) -> bool:
     """True for values in instanceIds that stand for one object."""
-    return value >= _INSTANCES
+    return value >= INSTANCES_EACH
 
 
 def official_numbering() -> Numbering:
@@ -101,7 +100,7 @@ def official_numbering() -> Numbering:
         void=0,
         with_instances=frozenset(number for number, label in drawn.items() if label.has_instances),
         train_ids=train_ids_by_id(),
-        colors=_colors({number: label.color for number, label in drawn.items()}, (0, 0, 0)),
+        colors=_colors({number: label.color for number, label in drawn.items()}),
         official=True,
     )
 
@@ -134,12 +133,11 @@ def _official_numbers(catalog: Catalog) -> dict[int, int] | None:
 
 
 def _own_numbering(catalog: Catalog) -> Numbering:
-    declared = [SourceClass(number=c.id, name=c.name, color=c.color, kind=c.kind) for c in catalog]
     train_ids = np.full(256, VOID_TRAIN_ID, dtype=np.uint8)
     for position, class_id in enumerate(catalog.sorted_ids):
         train_ids[class_id] = position
     return Numbering(
-        classes=(*declared, SourceClass(number=IGNORE, void=True)),
+        classes=(*source_classes(catalog), SourceClass(number=IGNORE, void=True)),
         names={c.id: c.name for c in catalog},
         void=IGNORE,
         with_instances=frozenset(catalog.ids),
@@ -149,8 +147,9 @@ def _own_numbering(catalog: Catalog) -> Numbering:
     )
 
 
-def _colors(known: Mapping[int, tuple[int, int, int]], rest: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    table = np.full((256, 3), rest, dtype=np.uint8)
+def _colors(known: Mapping[int, tuple[int, int, int]]) -> npt.NDArray[np.uint8]:
+    """(256, 3) uint8 RGB of each number, black where it has none."""
+    table = np.zeros((256, 3), dtype=np.uint8)
     for number, color in known.items():
         table[number] = color
     return table

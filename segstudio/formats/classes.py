@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +10,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from segstudio.core.catalog import IGNORE, Catalog, Kind, LabelClass
+from segstudio.core.catalog import IGNORE, Catalog, Kind, LabelClass, plain_name
 from segstudio.core.errors import FormatError
 from segstudio.core.spans import values_in
 from segstudio.formats.options import MatchBy, Unknown
 
 _BACKGROUND: Final = frozenset({"background", "bg"})
-_VOID: Final = frozenset({"ignore", "void", "unlabeled", "unlabelled"})
-_SEPARATORS: Final = re.compile(r"[\s_-]+")
+_VOID: Final = frozenset({"ignore", "ignored", "void", "unlabeled", "unlabelled"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +42,19 @@ class SourceClass:
     @property
     def title(self) -> str:
         """What to call it in a sentence."""
-        return f'"{self.name}" ({self.number})' if self.name else str(self.number)
+        return f'"{self.name:.100}" ({self.number})' if self.name else str(self.number)
+
+    @property
+    def called(self) -> str:
+        """Its name, else what else tells it from others: its colour or its number."""
+        if self.name.strip():
+            return self.name.strip()
+        return f"class {self.number}" if self.color is None else "color {} {} {}".format(*self.color)
 
     @property
     def is_background(self) -> bool:
         """True where its name says background."""
         return plain_name(self.name) in _BACKGROUND
-
-
-def plain_name(name: str) -> str:
-    """A name without what programs spell differently: capitals, and underscores, hyphens or spaces."""
-    return _SEPARATORS.sub(" ", name.casefold()).strip()
 
 
 def source_classes(catalog: Catalog) -> tuple[SourceClass, ...]:
@@ -68,6 +68,24 @@ def named_classes(names: Sequence[str], *, first: int = 0) -> tuple[SourceClass,
         SourceClass(number=number, name=name, void=plain_name(name) in _VOID)
         for number, name in enumerate(names, start=first)
     )
+
+
+class UnknownClass(FormatError):
+    """A label holds a class that the project lacks, and nobody said what it becomes."""
+
+    def __init__(self, where: str, source: SourceClass) -> None:
+        super().__init__(
+            f"The label {where} holds the class {source.title}, which this project lacks.",
+            "Say which class it is, add it, or have it ignored; or correct the file.",
+        )
+        self.source = source
+
+
+def usual_match(classes: Sequence[SourceClass]) -> MatchBy:
+    """How classes are matched unless the person says otherwise: by names if there are any, else by colours, numbers."""
+    if any(c.name for c in classes):
+        return MatchBy.NAME
+    return MatchBy.COLOR if any(c.color for c in classes) else MatchBy.NUMBER
 
 
 class ClassTable:
@@ -91,11 +109,17 @@ class ClassTable:
             by: See `ImportOptions.by`.
             given: The person's own choice, which goes before everything else.
             unknown: What to do with a number that nothing matches.
-            add: Makes a class of the project; needed for `Unknown.ADD`.
+            add: Makes a class of the project; needed for `Unknown.ADD`. Called by one thread at a time.
+
+        Raises:
+            FormatError: `given` names a class that `catalog` lacks.
         """
+        stray = next((c for c in (given or {}).values() if c != IGNORE and c not in catalog), None)
+        if stray is not None:
+            raise FormatError(f"The project has no class {stray}.", "Choose one of its classes, or ignore.")
         self._declared = {c.number: c for c in classes}
         self._catalog = catalog
-        self._by = by or (MatchBy.NAME if any(c.name for c in classes) else MatchBy.NUMBER)
+        self._by = by or usual_match(classes)
         self._unknown = unknown
         self._add = add
         self._lock = threading.Lock()
@@ -122,7 +146,7 @@ class ClassTable:
             known = source.number in self._catalog
             found = self._catalog[source.number] if known else None
         elif self._by is MatchBy.COLOR:
-            found = next((c for c in self._catalog if c.color == source.color), None)
+            found = self._by_color(source)
         else:
             found = self._by_names(source)
         if found is not None:
@@ -135,7 +159,8 @@ class ClassTable:
         Args:
             number: Of the source.
             where: Names the label for the error.
-            undeclared: What the class would be like where the source does not declare the number.
+            undeclared: What the class would be like where the source does not declare the number; without a choice of
+                the person's, it is the project's class of that colour.
 
         Raises:
             FormatError: Nothing in the project matches it, and `Unknown.REFUSE` was chosen.
@@ -159,6 +184,9 @@ class ClassTable:
             return numbers.astype(np.uint8)
         return table.take(numbers)
 
+    def _by_color(self, source: SourceClass) -> LabelClass | None:
+        return next((c for c in self._catalog if c.color == source.color), None)
+
     def _by_names(self, source: SourceClass) -> LabelClass | None:
         """The class of that very name, else of one that only looks different; void is no class by its looks."""
         names = [name for name in (source.name, source.other_name) if name]
@@ -176,24 +204,25 @@ class ClassTable:
             if number in self._catalog and (not self._declared or self._by is MatchBy.NUMBER):
                 return number
             declared = undeclared or SourceClass(number=number)
+            if (match := self._by_color(declared)) is not None:
+                return match.id
         if self._unknown is Unknown.IGNORE:
             return IGNORE
         if self._unknown is Unknown.ADD and self._add is not None:
             made = self._add(declared)
             self._catalog = self._catalog.with_class(made)
             return made.id
-        raise FormatError(
-            f"The label {where} holds the class {declared.title}, which this project lacks.",
-            "Say which class it is, add it, or have it ignored; or correct the file.",
-        )
+        raise UnknownClass(where, declared)
 
 
 def class_for(source: SourceClass, catalog: Catalog) -> LabelClass:
     """A new class for one of a source: its own number where that is free, its name, colour and kind where known."""
     number = source.number if 0 <= source.number < IGNORE and source.number not in catalog else catalog.next_id()
-    name, suffix = source.name.strip() or f"class {source.number}", 2
+    # JSON may hold halves of characters, which neither a file nor the screen takes.
+    wanted = source.called.encode("utf-8", "replace").decode()
+    name, suffix = wanted, 2
     while catalog.by_name(name) is not None:
-        name = f"{source.name.strip() or f'class {source.number}'} {suffix}"
+        name = f"{wanted} {suffix}"
         suffix += 1
     made = Catalog.from_json([{"id": number, "name": name}])[number]
     return LabelClass(id=number, name=name, color=source.color or made.color, kind=source.kind or made.kind)

@@ -2,11 +2,12 @@
 
 With masks, everything a segment map says survives: the extra key ``void`` of an image holds its ignored pixels, and
 ``segment_id`` of an annotation the instance it was (0 for a region painted without instances). Other programs pass over
-both.
+both. Only instances of the background become plain background, which is what no annotation covers.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from segstudio.core.catalog import IGNORE
 from segstudio.core.geometry import Rect
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.formats.base import ImportSource
+from segstudio.formats.base import CancelCallback, ImportSource
 from segstudio.formats.coco_document import CROWD_RANK, CocoDocument
 from segstudio.formats.coco_json import ANNOTATIONS, find_document
 from segstudio.formats.coco_parts import (
@@ -35,12 +36,11 @@ from segstudio.formats.options import SHORT_SPLITS, Shapes, split_lists
 from segstudio.formats.regions import painted
 from segstudio.formats.writer import Entry, Finished, Survival, Written
 from segstudio.imaging import rle
-from segstudio.imaging.fills import fill_coco
+from segstudio.imaging.fills import Mask, fill_coco
 from segstudio.imaging.polygons import Outline, keyholed, rings, simplified
 
 INSTANCES: Final = "instances"
-
-Mask = npt.NDArray[np.bool_]
+_NO_CATEGORY: Final = "Instances of the background, which has no category"
 
 
 class CocoWriter(DocumentWriter):
@@ -71,7 +71,8 @@ class CocoWriter(DocumentWriter):
         image = image_record(placed.file.removeprefix(f"{IMAGES}/"), entry, labels)
         if labelled.void is not None:
             image["void"] = labelled.void
-        return Written(placed.file, (image, annotations), counts=placed.counts)
+        counts = placed.counts | {_NO_CATEGORY: len(self._instances_of_background(labels))}
+        return Written(placed.file, (image, annotations), counts=counts)
 
     def finish(self, images: Sequence[Finished]) -> None:
         """Writes the documents."""
@@ -85,7 +86,8 @@ class CocoWriter(DocumentWriter):
 
     def survives(self, labels: SegmentMap) -> Survival | None:
         """Masks survive; polygons as pycocotools fills them, the larger ones under the smaller."""
-        if self.options.shapes is not Shapes.POLYGONS:
+        hidden = self._instances_of_background(labels)
+        if self.options.shapes is not Shapes.POLYGONS and not hidden:
             return None
         labelled = labelled_parts(labels, self.catalog)
         shapes = [self._shape(part, labels) for part in labelled.parts]
@@ -94,7 +96,11 @@ class CocoWriter(DocumentWriter):
             for shape in sorted(shapes, key=lambda shape: -shape.rank)
         ]
         void = [] if labelled.void is None else [(*rle.decode_part(labelled.void), IGNORE)]
-        return Survival(painted(labels, self.catalog, [*drawn, *void]))
+        return Survival(painted(labels, self.catalog, [*drawn, *void]), Counter({_NO_CATEGORY: len(hidden)}))
+
+    def _instances_of_background(self, labels: SegmentMap) -> list[int]:
+        background = self.catalog.background_id
+        return [i for i, segment in labels.used_segments().items() if segment.class_id == background]
 
     def _shape(self, part: Part, labels: SegmentMap) -> _Shape:
         if self.options.shapes is Shapes.MASKS or part.crowd:
@@ -145,7 +151,7 @@ def _polygon(outline: Outline, tolerance: float) -> npt.NDArray[np.float64]:
 class CocoImporter:
     """Reads instances of any program: polygons and run lengths of both kinds, crowds, and our own extra keys."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels of a file, or of ``annotations/instances.json`` (or the one other JSON file) of a folder."""
-        document = CocoDocument(find_document(source, INSTANCES))
+        document = CocoDocument(find_document(source, INSTANCES), cancelled=cancelled)
         return ImportSource(document.labels, document.classes, document.warnings)

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from segstudio.core.errors import FormatError
 from segstudio.core.geometry import Rect
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.formats.base import ImportedLabel, LoadRequest
+from segstudio.formats.base import CancelCallback, ImportedLabel, LoadRequest
 from segstudio.formats.classes import SourceClass
 from segstudio.formats.coco_json import JsonRecord, Place, read_records, records_at
 from segstudio.formats.coco_records import (
@@ -36,14 +35,12 @@ from segstudio.formats.coco_records import (
 )
 from segstudio.formats.painting import MapPainter
 from segstudio.imaging import rle
-from segstudio.imaging.fills import fill_coco
+from segstudio.imaging.fills import Mask, fill_coco
 from segstudio.imaging.polygons import sanitised
 
 CROWD_RANK: Final = 1e300
 _BOX_RANK: Final = math.inf
 _FEWEST_NUMBERS: Final = 6  # of a polygon; less has no inside
-
-Mask = npt.NDArray[np.bool_]
 
 
 class CocoDocument:
@@ -52,12 +49,13 @@ class CocoDocument:
     Takes some 30 bytes an annotation, however large the masks are.
     """
 
-    def __init__(self, path: Path, *, instances: bool | None = None) -> None:
+    def __init__(self, path: Path, *, instances: bool | None = None, cancelled: CancelCallback | None = None) -> None:
         """Reads the document.
 
         Args:
             path: The JSON file.
             instances: Whether annotations are objects of their own; None: where the project's class is a thing.
+            cancelled: See `Importer.read`.
 
         Raises:
             FormatError: It is none, or holds no mask.
@@ -75,7 +73,7 @@ class CocoDocument:
             "annotations": self._add,
             "categories": lambda record: self._categories.add(record.value),
         }
-        for record in read_records(path):
+        for record in read_records(path, cancelled=cancelled):
             if record.key in readers:
                 readers[record.key](record)
         if not self._images.listed:

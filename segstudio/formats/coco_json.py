@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from segstudio.core.errors import FormatError
-from segstudio.formats.base import shortened
+from segstudio.core.errors import Cancelled, FormatError
+from segstudio.formats.base import CancelCallback, shortened
 from segstudio.formats.stage import Streams
 
 ANNOTATIONS: Final = "annotations"
@@ -47,15 +47,16 @@ class JsonRecord:
     place: Place
 
 
-def read_records(path: Path) -> Iterator[JsonRecord]:
+def read_records(path: Path, *, cancelled: CancelCallback | None = None) -> Iterator[JsonRecord]:
     """Every element of every list that stands at the top of a document; whatever else stands there is passed over.
 
     Raises:
         FormatError: The file cannot be read, is no JSON object, or has a record larger than `MAX_RECORD`.
+        Cancelled: `cancelled`, which is asked every MiB, said so.
     """
     try:
         with path.open("rb") as file:
-            yield from _Scanner(file, path.name).records()
+            yield from _Scanner(file, path.name, cancelled).records()
     except OSError as error:
         raise FormatError(f"{path.name} cannot be read ({error.strerror or error}).", "Check the file.") from error
 
@@ -89,9 +90,10 @@ class _Scanner:
     the text are places in the file. Records with other characters are decoded again as UTF-8.
     """
 
-    def __init__(self, file: IO[bytes], name: str) -> None:
+    def __init__(self, file: IO[bytes], name: str, cancelled: CancelCallback | None) -> None:
         self._file = file
         self._name = name
+        self._cancelled = cancelled
         self._decode = json.JSONDecoder().raw_decode
         self._text = ""
         self._at = 0
@@ -172,6 +174,8 @@ class _Scanner:
         self._fill(max(_CHUNK, size))
 
     def _fill(self, size: int) -> None:
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled
         self._base += self._at
         data = self._file.read(size)
         self._text = self._text[self._at :] + data.decode("latin-1")
@@ -179,7 +183,7 @@ class _Scanner:
         self._ended = len(data) < size
 
     def _malformed(self) -> FormatError:
-        return FormatError(f"{self._name} is not valid JSON (at byte {self._base + self._at:,}).", "Get the file anew.")
+        return FormatError(f"{self._name} is no valid JSON (at byte {self._base + self._at:,}).", "Get the file anew.")
 
 
 def find_documents(source: Path, stem: str) -> list[Path]:

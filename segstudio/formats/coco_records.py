@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeGuard
-from urllib.parse import urlsplit
 
 from segstudio.core.catalog import Kind
 from segstudio.core.errors import FormatError
@@ -19,6 +19,7 @@ from segstudio.formats.names import safe_name
 PLAIN: Final = 0
 """``segment_id`` of a region that was painted without instances."""
 _LARGEST_SIDE: Final = 1 << 20
+_QUERY: Final = re.compile("[?#]")  # where the path of an address ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def image_name(record: Mapping[str, Any]) -> str | None:
         text = record.get(key)
         if isinstance(text, str) and text.strip():
             if "://" in text:
-                text = PurePosixPath(urlsplit(text).path).name
+                text = PurePosixPath(_QUERY.split(text, maxsplit=1)[0]).name
             return safe_name(text.removeprefix("./"))
     return None
 

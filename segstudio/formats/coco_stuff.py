@@ -17,7 +17,7 @@ import numpy as np
 
 from segstudio.core.catalog import IGNORE
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.formats.base import ImportedLabel, ImportSource, LabelledImage, LoadRequest, check_size
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LabelledImage, LoadRequest
 from segstudio.formats.classes import SourceClass
 from segstudio.formats.coco_document import CocoDocument
 from segstudio.formats.coco_json import ANNOTATIONS, find_documents
@@ -30,14 +30,14 @@ from segstudio.formats.coco_parts import (
     paired_image,
     paired_names,
 )
-from segstudio.formats.index_png import without_instances
+from segstudio.formats.index_png import load_index_png, without_instances
 from segstudio.formats.mat_files import read_mat
 from segstudio.formats.options import SHORT_SPLITS, split_lists
 from segstudio.formats.sources import find_files
-from segstudio.formats.tables import declared_classes, numbered_names
+from segstudio.formats.tables import declared_classes, numbered_names, write_numbered_names
 from segstudio.formats.writer import Entry, Finished, Survival, Written
 from segstudio.imaging import rle
-from segstudio.imaging.decode import probe, read_labels, write_index_png
+from segstudio.imaging.labels import write_index_png
 
 STUFF: Final = "stuff"
 MAPS: Final = "stuffthingmaps"
@@ -59,9 +59,8 @@ class CocoStuffWriter(DocumentWriter):
         """Makes the folders and the list of names."""
         for name in (IMAGES, ANNOTATIONS, MAPS):
             (self.folder / name).mkdir(exist_ok=True)
-        names = {c.id + _FIRST_CATEGORY: " ".join(c.name.split()) for c in self.catalog}
-        lines = [f"{number}: {name}\n" for number, name in sorted({0: _UNLABELLED, **names}.items())]
-        (self.folder / LABELS_TXT).write_text("".join(lines), encoding="utf-8")
+        names = {c.id + _FIRST_CATEGORY: c.name for c in self.catalog}
+        write_numbered_names(self.folder / LABELS_TXT, {0: _UNLABELLED, **names})
 
     def write(self, entry: Entry, labels: SegmentMap) -> Written:
         """Writes the image and the PNG; instances become their classes."""
@@ -95,15 +94,15 @@ class CocoStuffWriter(DocumentWriter):
 class CocoStuffImporter:
     """Reads pixel maps (PNG, or COCO-Stuff 10k's MAT-files) where there are any, else the JSON of run lengths."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels of a folder or of a JSON file: see `Importer`."""
         base, maps = _pixel_maps(source)
         if maps:
-            load = {".png": _load_png, ".mat": _load_mat}
+            load = {".png": load_index_png, ".mat": _load_mat}
             labels = [ImportedLabel(_name(p, base), partial(load[p.suffix.lower()], p), p) for p in maps]
             above = [folder.parent for folder in (source, *source.parents) if folder.name == MAPS]
             return ImportSource(labels, _classes(base, source, *above))
-        documents = [CocoDocument(path, instances=False) for path in find_documents(source, STUFF)]
+        documents = [CocoDocument(path, instances=False, cancelled=cancelled) for path in find_documents(source, STUFF)]
         classes = {c.number: c for document in documents for c in document.classes}
         return ImportSource(
             [label for document in documents for label in document.labels],
@@ -146,13 +145,7 @@ def _listed(path: Path) -> tuple[SourceClass, ...]:
     return tuple(SourceClass(number=number - shift, name=name) for number, name in names.items() if number >= shift)
 
 
-def _load_png(path: Path, request: LoadRequest) -> SegmentMap:
-    info = probe(path)  # before anything is decoded
-    check_size((info.width, info.height), path.name, request.width, request.height)
-    return SegmentMap.from_semantic(request.table.apply(read_labels(path), path.name))
-
-
 def _load_mat(path: Path, request: LoadRequest) -> SegmentMap:
-    numbers = read_mat(path, _MAT_VARIABLE, width=request.width, height=request.height)
+    numbers = read_mat(path, _MAT_VARIABLE, request)
     values = np.where(numbers == 0, np.uint16(IGNORE), numbers - np.uint16(_FIRST_CATEGORY))
     return SegmentMap.from_semantic(request.table.apply(values, path.name))

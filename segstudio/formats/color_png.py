@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segstudio.core.catalog import IGNORE, VOID_COLOR, Catalog
+from segstudio.core.catalog import IGNORE, VOID_COLOR
 from segstudio.core.errors import FormatError, ImageError
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.formats.base import ImportedLabel, ImportSource, LabelledImage, LoadRequest, check_size
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LabelledImage, LoadRequest
 from segstudio.formats.classes import SourceClass, source_classes
 from segstudio.formats.index_png import without_instances
 from segstudio.formats.names import label_names
+from segstudio.formats.stage import exported_format
 from segstudio.formats.tables import declared_classes, write_colormap
 from segstudio.formats.writer import Entry, ExportContext, FormatWriter, Survival, Written
 from segstudio.imaging.decode import find_images, probe, read_image
@@ -68,14 +69,16 @@ def color_png(numbers: npt.NDArray[np.uint8], table: npt.NDArray[np.uint8]) -> b
 class ColorPngImporter:
     """Reads a folder of colour PNGs, or its sub-folder ``labels`` or ``SegmentationClass`` where there is one."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels below `source`: see `Importer`. Every pixel is decided, void's colour as ignore.
 
         Colours mean what a table beside the labels says, else what the project's classes have for colours.
         """
         if not source.is_dir():
             raise FormatError(f"{source.name} is not a folder.", "Choose the folder that holds the label PNGs.")
-        folder = next((source / name for name in _FOLDERS if (source / name).is_dir()), source)
+        own = exported_format(source) == "color-png"  # its folders are those of the images, whatever they are called
+        folders = () if own else _FOLDERS
+        folder = next((source / name for name in folders if (source / name).is_dir()), source)
         above = (source.parent,) if source.name in _FOLDERS else ()
         classes = declared_classes(folder, source, *above)
         if not any(c.color for c in classes):  # a list of names says nothing about colours
@@ -96,7 +99,9 @@ class ColorPngImporter:
 
 def _load(path: Path, classes: Sequence[SourceClass], request: LoadRequest) -> SegmentMap:
     table = request.table
-    known = colors_of(classes or _project_classes(table.catalog))
+    known = colors_of(classes)
+    if not classes:
+        _refuse_shared(source_classes(table.catalog), "the project", void=True)
 
     def class_of(color: int) -> int:
         if color in known:
@@ -104,9 +109,8 @@ def _load(path: Path, classes: Sequence[SourceClass], request: LoadRequest) -> S
         if color == _pack(VOID_COLOR):
             return IGNORE
         try:
-            number = _COLORS + color  # no class has it: what becomes of it is the person's choice
-            looks = SourceClass(number=number, name="color {} {} {}".format(*unpacked(color)), color=unpacked(color))
-            return table.of(number, path.name, undeclared=looks)
+            looks = SourceClass(number=_COLORS + color, color=unpacked(color))  # a number that no table gives
+            return table.of(looks.number, path.name, undeclared=looks)
         except FormatError as error:
             raise FormatError(
                 f"The label {path.name} holds the colour {unpacked(color)}, which is no class's.",
@@ -114,12 +118,6 @@ def _load(path: Path, classes: Sequence[SourceClass], request: LoadRequest) -> S
             ) from error
 
     return SegmentMap.from_semantic(read_color_classes(path, class_of, request))
-
-
-def _project_classes(catalog: Catalog) -> tuple[SourceClass, ...]:
-    classes = source_classes(catalog)
-    _refuse_shared(classes, "the project", void=True)
-    return classes
 
 
 def read_color_classes(path: Path, class_of: Callable[[int], int], request: LoadRequest) -> npt.NDArray[np.uint8]:
@@ -167,7 +165,7 @@ def _pack(color: Color) -> int:
 
 def _read_packed(path: Path, request: LoadRequest) -> Packed:
     info = probe(path)
-    check_size((info.width, info.height), path.name, request.width, request.height)
+    request.check_size(info.width, info.height, path)
     if info.format == "JPEG":
         raise ImageError(
             f"The label image {path.name} is a JPEG, whose compression changes the colours.", "Save labels as PNG."

@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape, quoteattr
 from segstudio.core.catalog import IGNORE, VOID_COLOR
 from segstudio.core.errors import FormatError
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.formats.base import ImportedLabel, ImportSource, LabelledImage
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LabelledImage
 from segstudio.formats.classes import SourceClass, named_classes, source_classes
 from segstudio.formats.cvat_shapes import cvat_map, run_lengths
 from segstudio.formats.cvat_xml import CvatIndex, index_file
@@ -118,12 +118,12 @@ class CvatWriter(FormatWriter):
 class CvatImporter:
     """Reads an XML file of CVAT for images, or the folder it lies in."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels of each image of the file: see `Importer`. The file is parsed once for its images and labels."""
         path = source / ANNOTATIONS if source.is_dir() else source
         if not path.is_file():
             raise FormatError(f"{source.name} holds no {ANNOTATIONS}.", "Choose CVAT's XML file or its folder.")
-        index = index_file(path)
+        index = index_file(path, cancelled=cancelled)
         classes, numbers = numbered(_declared(path.parent, index), index.used)
         labels = [
             ImportedLabel(image.name, partial(cvat_map, path, image, index.encoding, numbers), path, image.size)

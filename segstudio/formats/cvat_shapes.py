@@ -18,8 +18,8 @@ from segstudio.core.segmentmap import SegmentMap
 from segstudio.formats.base import LoadRequest
 from segstudio.formats.cvat_xml import CvatImage, CvatShape, read_shapes
 from segstudio.formats.painting import MapPainter
-from segstudio.formats.regions import Mask, Role, instance_ids
-from segstudio.imaging.fills import fill_coco
+from segstudio.formats.regions import Role, instance_ids
+from segstudio.imaging.fills import Mask, fill_coco
 from segstudio.imaging.polygons import DEFAULT_MAX_POINTS, sanitised
 
 _WHOLE: Final = re.compile(r"\s*-?[0-9]{1,9}\s*")

@@ -17,7 +17,8 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from segstudio.core.errors import FormatError
+from segstudio.core.errors import Cancelled, FormatError
+from segstudio.formats.base import CancelCallback
 
 SHAPES: Final = ("mask", "polygon", "box", "ellipse")
 _WITHOUT_AREA: Final = ("polyline", "points", "cuboid", "skeleton", "tag")
@@ -70,11 +71,12 @@ class CvatIndex:
     encoding: str | None = None
 
 
-def index_file(path: Path) -> CvatIndex:
+def index_file(path: Path, *, cancelled: CancelCallback | None = None) -> CvatIndex:
     """What a file of CVAT for images holds.
 
     Raises:
         FormatError: It cannot be read, is another kind of XML, or breaks a limit.
+        Cancelled: `cancelled`, which is asked every MiB, said so.
     """
     target = _Indexer(path.name)
     parser = _parser(target)
@@ -84,6 +86,8 @@ def index_file(path: Path) -> CvatIndex:
     with _sentences(path), path.open("rb") as file:
         fed = 0
         while chunk := file.read(_CHUNK):
+            if cancelled is not None and cancelled():
+                raise Cancelled
             if not fed and chunk.startswith(_WIDE):
                 raise FormatError(f"{path.name} is UTF-16.", "Save it as UTF-8.")
             parser.feed(chunk)

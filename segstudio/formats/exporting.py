@@ -63,8 +63,7 @@ def export_images(
     """
     options = options or ExportOptions()
     images = _with_splits(images, options)
-    if options.zip and out.suffix.lower() != ".zip":
-        out = out.with_name(f"{out.name}.zip")
+    out = options.target(out)
     with staged(out, as_zip=options.zip, replace=options.replace) as stage:
         context = ExportContext(stage.data, out.absolute(), catalog, options, stage.streams)
         writer = factory(context)

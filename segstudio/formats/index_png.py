@@ -12,13 +12,15 @@ import numpy as np
 
 from segstudio.core.errors import FormatError
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.formats.base import ImportedLabel, ImportSource, LabelledImage, LoadRequest
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LabelledImage, LoadRequest
 from segstudio.formats.classes import named_classes
 from segstudio.formats.names import label_names
 from segstudio.formats.objects import add_objects
+from segstudio.formats.stage import exported_format
 from segstudio.formats.tables import declared_classes
 from segstudio.formats.writer import Entry, FormatWriter, Survival, Written
-from segstudio.imaging.decode import find_images, read_labels, write_index_png
+from segstudio.imaging.decode import find_images, probe, read_labels, write_index_png
+from segstudio.imaging.labels import LabelArray
 
 _LABELS: Final = "labels"
 _INSTANCES: Final = "instances"
@@ -61,12 +63,15 @@ class IndexPngImporter:
     0 is background, every other number an object of its own, all of one class called "object".
     """
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels below `source`: see `Importer`. Every pixel is decided, 255 as ignore."""
         if not source.is_dir():
             raise FormatError(f"{source.name} is not a folder.", "Choose the folder that holds the label PNGs.")
-        folder = next((source / part for part in (_LABELS, _INSTANCES) if (source / part).is_dir()), source)
-        load = _load_instances if folder.name == _INSTANCES else _load
+        if exported_format(source) == "index-png":  # its folders are those of the images, whatever they are called
+            folder, load = source, load_index_png
+        else:
+            folder = next((source / part for part in (_LABELS, _INSTANCES) if (source / part).is_dir()), source)
+            load = _load_instances if folder.name == _INSTANCES else load_index_png
         scan = find_images(folder)
         labels = [
             ImportedLabel(path.relative_to(folder).with_suffix("").as_posix(), partial(load, path), path)
@@ -80,12 +85,30 @@ class IndexPngImporter:
         return ImportSource(labels, declared_classes(folder, source), [*scan.problems])
 
 
-def _load(path: Path, request: LoadRequest) -> SegmentMap:
-    return SegmentMap.from_semantic(request.table.apply(read_labels(path), path.name))
+def load_index_png(path: Path, request: LoadRequest) -> SegmentMap:
+    """The segment map of an index PNG, every pixel decided.
+
+    Raises:
+        ImageError: It cannot be read, or holds colours.
+        FormatError: It has another size than its image, or holds a number that no class has.
+    """
+    return SegmentMap.from_semantic(request.table.apply(read_fitting(path, request), path.name))
+
+
+def read_fitting(path: Path, request: LoadRequest) -> LabelArray:
+    """(H, W) uint8 or uint16, the numbers in a label image that is known to fit its image before it is decoded.
+
+    Raises:
+        ImageError: It cannot be read, or holds colours.
+        FormatError: It has another size than its image.
+    """
+    info = probe(path)
+    request.check_size(info.width, info.height, path)
+    return read_labels(path)
 
 
 def _load_instances(path: Path, request: LoadRequest) -> SegmentMap:
-    numbers = read_labels(path)
+    numbers = read_fitting(path, request)
     labels = SegmentMap.from_semantic(request.table.apply((numbers > 0).astype(np.uint8), path.name))
     add_objects(labels, numbers, void=None, background=request.table.catalog.background_id)
     return labels

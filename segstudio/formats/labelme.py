@@ -20,7 +20,7 @@ import numpy as np
 from segstudio.core.errors import FormatError
 from segstudio.core.ordered import in_order
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.formats.base import ImportedLabel, ImportSource, LabelledImage, LoadRequest
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LabelledImage, LoadRequest
 from segstudio.formats.classes import SourceClass, named_classes
 from segstudio.formats.labelme_shapes import LabelmeFile, labelme_map, read_file
 from segstudio.formats.names import renamed_warning, safe_name
@@ -122,14 +122,14 @@ class LabelmeImporter:
     alphabet otherwise, never the order in which shapes come up.
     """
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels below `source`: see `Importer`. Every file is looked at once for the names of its labels."""
         folder, paths = (source, find_files(source, (".json",))) if source.is_dir() else (source.parent, [source])
         labels: list[ImportedLabel] = []
         names: set[str] = set()
         numbers: dict[str, int] = {}  # filled in once all names are known
         others = 0
-        for path, found in in_order(_look, paths):
+        for path, found in in_order(_look, paths, cancelled=cancelled):
             place = PurePosixPath(path.relative_to(folder).as_posix())
             if found is None:
                 others += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,16 +19,14 @@ from segstudio.core.geometry import Rect
 from segstudio.core.segmentmap import SegmentMap
 from segstudio.formats.base import LoadRequest
 from segstudio.formats.painting import MapPainter
-from segstudio.formats.regions import Mask, Role, instance_ids
-from segstudio.formats.sources import read_limited
-from segstudio.imaging.fills import fill_circle, fill_line, fill_pillow, fill_point, fill_rectangle
+from segstudio.formats.regions import Role, instance_ids
+from segstudio.formats.sources import read_json
+from segstudio.imaging.fills import Mask, fill_circle, fill_line, fill_pillow, fill_point, fill_rectangle
 from segstudio.imaging.header import PILLOW_ERRORS, open_pillow
 from segstudio.imaging.integrity import check_whole
 from segstudio.imaging.polygons import checked_points
 
 MAX_FILE_BYTES: Final = 256 << 20
-_MAX_VALUES: Final = 4_000_000  # what is not text costs many times its bytes once it is decoded
-_VALUE_MARKS: Final = (b",", b"[", b"{")
 _PNG_HEADER: Final = struct.Struct(">8sI4sIIBB")
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _GREY: Final = 0
@@ -69,13 +66,7 @@ def read_file(path: Path, *, shapes: bool = True) -> LabelmeFile | None:
     Raises:
         FormatError: It is too large, cannot be read, or is damaged.
     """
-    data = read_limited(path, MAX_FILE_BYTES)
-    if sum(map(data.count, _VALUE_MARKS)) > _MAX_VALUES:  # embedded images and masks have none of these
-        raise FormatError(f"{path.name} holds more than {_MAX_VALUES:,} numbers.", "Simplify its polygons.")
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path.name} is no valid JSON ({error}).", "Save it again in labelme.") from error
+    value = read_json(path, MAX_FILE_BYTES)
     if not isinstance(value, dict) or not {"shapes", "imagePath"} & value.keys():
         return None
     found = value.get("shapes")

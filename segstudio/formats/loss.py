@@ -39,7 +39,7 @@ class LossReport:
         changed: Pixels whose class or instance would come back as another one.
         images_changed: Images with such a pixel.
         segments: Regions looked at: instances, and each plain class of an image.
-        mean_iou: Over those regions.
+        iou_sum: Of those regions; `mean_iou` is made of it.
         worst: Regions that suffer most, worst first.
         counts: Things lost by name, such as holes.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
@@ -28,26 +28,24 @@ class Matches:
 
 
 def match_labels(labels: Sequence[ImportedLabel], names: Sequence[str]) -> Matches:
-    """Labels matched to image names: by relative path, suffix or not, else by a file name that only one image has, else
-    by what exports make of a name (see `safe_name`, `flat_stems`).
+    """Labels matched to image names: by path, else without suffix, else by file name, else by what exports make of one.
+
+    What stands for several images stands for none of them.
     """
-    by_path: dict[str, int] = {}
-    by_file: dict[str, int | None] = {}
-    by_export: dict[str, int | None] = {}
-    for index, name in enumerate(names):
-        path = PurePosixPath(name)
-        by_path.setdefault(path.with_suffix("").as_posix(), index)
-        by_path[path.as_posix()] = index  # a label called image.jpg.png belongs to image.jpg
-        for file_name in {path.stem, path.name}:
-            by_file[file_name] = None if file_name in by_file else index
-        for exported in _exported_names(name):
-            by_export[exported] = None if exported in by_export else index
+    paths = [PurePosixPath(name) for name in names]
+    exact = _table({path.as_posix()} for path in paths)
+    stems = _table({path.with_suffix("").as_posix()} for path in paths)
+    files = _table({path.stem, path.name} for path in paths)
+    exports = _table(_exported_names(name) for name in names)
 
     def image_of(name: str) -> int | None:
         path = PurePosixPath(name)
         bare = path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path
-        places = by_path.get(name), by_path.get(bare.as_posix()), by_file.get(path.name), by_file.get(bare.name)
-        found = (*places, by_export.get(name), by_export.get(bare.as_posix()))
+        found = (
+            *(table.get(key) for key in (name, bare.as_posix()) for table in (exact, stems)),
+            *(files.get(key) for key in (path.name, bare.name)),
+            *(exports.get(key) for key in (name, bare.as_posix())),
+        )
         return next((index for index in found if index is not None), None)
 
     pairs: list[tuple[int, ImportedLabel]] = []
@@ -90,48 +88,66 @@ def safe_name(name: str) -> str:
 
 
 def flat_stems(names: Sequence[str]) -> list[str]:
-    """File names without folders and suffix, made unique: by folder where two share one, else by number.
+    """File names without folders and suffix; with folders where two share one, and the suffix where two share that.
 
-    One a line in lists, so there are no line breaks and nothing that stripping would change.
+    What is the same even so is numbered. One a line in lists, so there are no line breaks and nothing that stripping
+    would change.
     """
-    paths = [PurePosixPath(safe_name(name)) for name in names]
-    alone = [_one_line(path.stem) for path in paths]
-    uses = Counter(stem.casefold() for stem in alone)
-    shared = [uses[stem.casefold()] > 1 for stem in alone]
-    wanted = [_flat(path) if often else stem for path, stem, often in zip(paths, alone, shared, strict=True)]
-    order = sorted(range(len(paths)), key=shared.__getitem__)  # an image's own name is no other one's, folder or not
+    forms = [_flat_forms(name) for name in names]
+    files = {PurePosixPath(name).name.casefold() for name in names}  # photo.jpg is no stem where it is an image
+    chosen: dict[int, str] = {}
+    taken = set(files)
+    for level in zip(*forms, strict=True):
+        uses = Counter(form.casefold() for index, form in enumerate(level) if index not in chosen)
+        fresh = {
+            index: form
+            for index, form in enumerate(level)
+            if index not in chosen and uses[form.casefold()] == 1 and form.casefold() not in taken
+        }
+        chosen |= fresh
+        taken |= {form.casefold() for form in fresh.values()}
+    order = sorted(range(len(names)), key=lambda index: index not in chosen)
     # The suffix keeps a dot within a name from being taken for one.
-    unique = unique_names([f"{wanted[index]}.jpg" for index in order])
+    unique = unique_names([f"{chosen.get(index, forms[index][-1])}.jpg" for index in order])
     stems = {index: name.removesuffix(".jpg") for index, name in zip(order, unique, strict=True)}
-    return [stems[index] for index in range(len(paths))]
+    return [stems[index] for index in range(len(names))]
 
 
-def _flat(path: PurePosixPath) -> str:
-    return _one_line("_".join((*path.parts[:-1], path.stem)))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _flat_forms(name: str) -> tuple[str, str, str]:
+    """A name without folders and suffix, with folders, and with both."""
+    path = PurePosixPath(safe_name(name))
+    folders = "_".join(path.parts[:-1])
+    forms = path.stem, f"{folders}_{path.stem}" if folders else path.stem
+    stem, whole = (" ".join(form.split()) for form in forms)
+    return stem, whole, f"{whole}_{path.suffix.removeprefix('.')}"
 
 
 def _exported_names(name: str) -> set[str]:
     """What exports may call the image of that name, but for the numbers that make names unique."""
     path = PurePosixPath(safe_name(name))
-    return {path.as_posix(), path.with_suffix("").as_posix(), _flat(path), _one_line(path.stem)}
+    return {path.as_posix(), path.with_suffix("").as_posix(), *_flat_forms(name)}
+
+
+def _table(keys: Iterable[set[str]]) -> dict[str, int | None]:
+    """The position at which each key stands; None where it stands at several."""
+    table: dict[str, int | None] = {}
+    for index, own in enumerate(keys):
+        for key in own:
+            table[key] = None if key in table else index
+    return table
 
 
 def label_names(names: Sequence[str], suffix: str) -> list[str]:
     """``photo.png`` for ``photo.jpg`` (with `suffix` ".png"), in its folder; ``photo.jpg.png`` where there is a
-    ``photo.tif`` beside it.
+    ``photo.tif`` or a ``photo`` beside it.
     """
     safe = [PurePosixPath(safe_name(name)) for name in names]
-    stems = Counter(path.with_suffix("").as_posix().casefold() for path in safe)
+    stems = [path.with_suffix("").as_posix().casefold() for path in safe]
+    uses = Counter(stems) + Counter({path.as_posix().casefold() for path in safe if path.suffix})
     return unique_names(
         [
-            path.with_suffix(suffix).as_posix()
-            if stems[path.with_suffix("").as_posix().casefold()] == 1
-            else f"{path}{suffix}"
-            for path in safe
+            path.with_suffix(suffix).as_posix() if uses[stem] == 1 else f"{path}{suffix}"
+            for path, stem in zip(safe, stems, strict=True)
         ]
     )
 

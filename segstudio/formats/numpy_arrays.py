@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import math
 import tokenize
 import zipfile
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from segstudio.core.catalog import IGNORE
 from segstudio.core.errors import FormatError, UserError
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.formats.base import ImportedLabel, ImportSource, LabelledImage, LoadRequest, check_size
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LabelledImage, LoadRequest
 from segstudio.formats.lists import SPLITS_FOLDER, write_lists
 from segstudio.formats.names import label_names
 from segstudio.formats.objects import add_objects
@@ -52,6 +53,7 @@ _DAMAGED: Final = (
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
 )
 
 
@@ -70,6 +72,10 @@ class NumpyWriter(FormatWriter):
             target = self._save(f"{INSTANCES}/{entry.name}", labels.instance_ids())
             table = {str(i): {"class": s.class_id, "crowd": s.crowd} for i, s in segments.items()}
             target.with_suffix(".json").write_text(json.dumps(table, indent=1), encoding="utf-8")
+        else:  # an interrupted export may have found some, before they were deleted
+            target = self.folder / INSTANCES / entry.name
+            for stale in (target, target.with_suffix(".json")):
+                stale.unlink(missing_ok=True)
         return Written()
 
     def finish(self, images: Sequence[Finished]) -> None:
@@ -88,7 +94,7 @@ class NumpyWriter(FormatWriter):
 class NumpyImporter:
     """Reads a folder of .npy files (or .npz files of one array each), or its sub-folder ``labels``."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels below `source`: see `Importer`. Every pixel is decided, 255 and -1 as ignore."""
         if not source.is_dir():
             raise FormatError(f"{source.name} is not a folder.", "Choose the folder that holds the arrays.")
@@ -141,7 +147,9 @@ def read_array(path: Path, request: LoadRequest, *, void: int = IGNORE) -> Label
     except UserError:
         raise
     except _DAMAGED as error:
-        raise FormatError(f"The array {path.name} is damaged ({error}).", "Save it again with numpy.save.") from error
+        raise FormatError(
+            f"The array {path.name} is damaged, or no array.", "Save it again with numpy.save."
+        ) from error
     except OSError as error:
         raise read_error(error, path) from error
 
@@ -163,11 +171,11 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 def _read(stream: IO[bytes], path: Path, request: LoadRequest, void: int) -> LabelArray:
     shape, fortran, dtype = _read_header(stream, path)
     if dtype.kind not in "iub" or dtype.itemsize > 8:
-        what = "Python objects, which are never loaded," if dtype.hasobject else f"{dtype}"
-        raise FormatError(f"The array {path.name} holds {what} not whole numbers.", "Save class ids as uint8.")
+        what = "Python objects, which are never loaded" if dtype.hasobject else f"{dtype}"
+        raise FormatError(f"The array {path.name} holds {what}, not whole numbers.", "Save class ids as uint8.")
     if len(shape) != 2:
         raise FormatError(f"The array {path.name} has {len(shape)} axes, not 2.", "Save class ids as (height, width).")
-    check_size((shape[1], shape[0]), path.name, request.width, request.height)
+    request.check_size(shape[1], shape[0], path)
     # Transposed, Fortran's order is C's.
     result = np.empty(shape[::-1] if fortran else shape, dtype=np.uint8 if dtype.itemsize == 1 else np.uint16)
     row_bytes = result.shape[1] * dtype.itemsize

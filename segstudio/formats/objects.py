@@ -10,12 +10,11 @@ import numpy.typing as npt
 
 from segstudio.core.catalog import IGNORE
 from segstudio.core.errors import FormatError
-from segstudio.core.segmentmap import FIRST_SEGMENT_ID, Segment, SegmentMap
+from segstudio.core.segmentmap import FIRST_SEGMENT_ID, LAST_SEGMENT_ID, Segment, SegmentMap
 from segstudio.core.spans import common_starts
 from segstudio.imaging.labels import LabelArray
 
 FIRST_OBJECT: Final = 1
-_LAST_SEGMENT_ID: Final = 65535
 
 Marks = Mapping[int, tuple[int, bool]]
 """Object number -> (segment id, crowd)."""
@@ -54,9 +53,9 @@ def add_objects(
     class_table = np.full(1 << 16, IGNORE, dtype=np.uint16)
     for number, class_id in class_of.items():
         segment_id, crowd = known[number]
-        if segment_id > _LAST_SEGMENT_ID:
+        if segment_id > LAST_SEGMENT_ID:
             raise FormatError(
-                f"Object {number} is beyond the {_LAST_SEGMENT_ID - IGNORE:,} that an image may hold.", "Renumber it."
+                f"Object {number} is beyond the {LAST_SEGMENT_ID - IGNORE:,} that an image may hold.", "Renumber it."
             )
         id_table[number], class_table[number] = segment_id, class_id
         labels.segments[segment_id] = Segment(segment_id, class_id, crowd)
@@ -85,4 +84,4 @@ def _classes_of(pairs: npt.NDArray[np.intp], pixels: npt.NDArray[np.intp]) -> di
 def _usable(marks: Marks, objects: Mapping[int, int]) -> Marks | None:
     ids = [marks[number][0] for number in objects if number in marks]
     distinct = len(ids) == len(set(ids)) == len(objects)
-    return marks if distinct and all(FIRST_SEGMENT_ID <= i <= _LAST_SEGMENT_ID for i in ids) else None
+    return marks if distinct and all(FIRST_SEGMENT_ID <= i <= LAST_SEGMENT_ID for i in ids) else None

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from segstudio.core.errors import FormatError
@@ -126,6 +127,10 @@ class ExportOptions:
         kinds = {"images": ImageFiles, "undecided": Undecided, "shapes": Shapes}
         return _of(cls, kinds, options)
 
+    def target(self, out: Path) -> Path:
+        """Where an export to `out` will stand: a zip file is called so."""
+        return out.with_name(f"{out.name}.zip") if self.zip and out.suffix.lower() != ".zip" else out
+
     def to_json(self) -> dict[str, Any]:
         """Plain values that tell two kinds of export apart; what only concerns the target is left out."""
         split = self.split
@@ -145,7 +150,7 @@ class ImportOptions:
     """How to import.
 
     Attributes:
-        by: How classes are matched; None takes names where the source has them, else numbers.
+        by: How classes are matched; None takes names where the source has them, else colours, else numbers.
         unknown: What happens to classes the project lacks.
         classes: The person's own choice: number in the source -> class id of the project, or 255 for ignore.
         unlabelled: Class id of pixels that no shape covers; None takes the background class, else ignore, undecided.

@@ -8,10 +8,8 @@ import numpy.typing as npt
 from segstudio.core.catalog import IGNORE, Kind
 from segstudio.core.errors import FormatError
 from segstudio.core.geometry import Rect
-from segstudio.core.segmentmap import FIRST_SEGMENT_ID, Segment, SegmentMap
+from segstudio.core.segmentmap import FIRST_SEGMENT_ID, LAST_SEGMENT_ID, Segment, SegmentMap
 from segstudio.formats.base import LoadRequest
-
-_LAST_SEGMENT_ID = 65535
 
 
 class MapPainter:
@@ -25,6 +23,7 @@ class MapPainter:
         self._ids = np.full(shape, request.unlabelled, dtype=np.uint16)
         self._covered = np.zeros(shape, dtype=np.bool_) if request.unlabelled == IGNORE else None
         self._segments: dict[int, Segment] = {}
+        self._numbered: set[int] = set()  # ids that no shape asked for
         self._next = FIRST_SEGMENT_ID
 
     def paint(
@@ -69,19 +68,20 @@ class MapPainter:
         return SegmentMap(self._ids, decided, self._segments)
 
     def _segment(self, class_id: int, wanted: int | None, *, crowd: bool) -> int:
-        if wanted is not None and FIRST_SEGMENT_ID <= wanted <= _LAST_SEGMENT_ID:
+        if wanted is not None and FIRST_SEGMENT_ID <= wanted <= LAST_SEGMENT_ID:
             known = self._segments.get(wanted)
-            if known is None or known.class_id == class_id:
+            if known is None or (known.class_id == class_id and wanted not in self._numbered):
                 self._segments[wanted] = Segment(wanted, class_id, crowd or (known is not None and known.crowd))
                 return wanted
         while self._next in self._segments:
             self._next += 1
-        if self._next > _LAST_SEGMENT_ID:
+        if self._next > LAST_SEGMENT_ID:
             raise FormatError(
                 f"The label {self._where} holds more than 65,280 instances, the most a segment map can.",
                 "Cut the image into smaller ones.",
             )
         self._segments[self._next] = Segment(self._next, class_id, crowd)
+        self._numbered.add(self._next)
         return self._next
 
     def _fill(self, mask: npt.NDArray[np.bool_], rect: Rect, value: int) -> None:

@@ -26,7 +26,7 @@ from segstudio.core.errors import FormatError
 from segstudio.core.geometry import Rect
 from segstudio.core.segmentmap import Segment, SegmentMap
 from segstudio.core.spans import values_in
-from segstudio.formats.base import ImportedLabel, ImportSource, LabelledImage, LoadRequest, check_size
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LabelledImage, LoadRequest, check_size
 from segstudio.formats.coco_json import ANNOTATIONS, JsonRecord, Place, find_documents, read_records, records_at
 from segstudio.formats.coco_parts import (
     ANNOTATION_LIST,
@@ -149,9 +149,9 @@ def _encoded(numbers: Numbers) -> bytes:
 class PanopticImporter:
     """Reads panoptic documents, each with its folder of PNGs beside it or one folder up."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels of a document, or of every ``panoptic_LIST.json`` of a folder."""
-        documents = [_Document(path) for path in find_documents(source, PANOPTIC)]
+        documents = [_Document(path, cancelled) for path in find_documents(source, PANOPTIC)]
         classes = {c.number: c for document in documents for c in document.categories.classes}
         return ImportSource(
             [label for document in documents for label in document.labels()],
@@ -163,12 +163,12 @@ class PanopticImporter:
 class _Document:
     """A panoptic document: where the record of each image stands, and the folder of PNGs."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cancelled: CancelCallback | None) -> None:
         self.categories = Categories(path.name)
         self._path = path
         self._images = Images()
         self._places: dict[Hashable, list[Place]] = {}
-        for record in read_records(path):
+        for record in read_records(path, cancelled=cancelled):
             if record.key == "images":
                 self._images.add(record)
             elif record.key == "categories":

@@ -17,20 +17,20 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from segstudio.core.catalog import IGNORE, Catalog
+from segstudio.core.catalog import IGNORE, Catalog, plain_name
 from segstudio.core.errors import FormatError
 from segstudio.core.paths import resources_dir
 from segstudio.core.segmentmap import SegmentMap
-from segstudio.formats.base import ImportedLabel, ImportSource, LoadRequest
-from segstudio.formats.classes import SourceClass, plain_name
-from segstudio.formats.index_png import without_instances
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LoadRequest
+from segstudio.formats.classes import SourceClass
+from segstudio.formats.index_png import load_index_png, without_instances
 from segstudio.formats.lists import SPLITS_FOLDER, FlatJpegWriter, write_lists
 from segstudio.formats.mat_files import mat_bytes, read_mat
 from segstudio.formats.output import CLASSES_TOML
 from segstudio.formats.sources import find_files
-from segstudio.formats.tables import declared_classes, numbered_names
+from segstudio.formats.tables import declared_classes, numbered_names, write_numbered_names
 from segstudio.formats.writer import Entry, ExportContext, Finished, Survival, Written
-from segstudio.imaging.labels import read_labels, write_index_png
+from segstudio.imaging.labels import write_index_png
 
 IMAGES: Final = "JPEGImages"
 MATS: Final = "trainval"
@@ -119,8 +119,7 @@ class PascalContextWriter(FlatJpegWriter):
         """Makes the folders and the list of labels."""
         for part in (MATS, *self._pngs):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
-        lines = [f"{number}: {' '.join(name.split())}\n" for number, name in sorted(self._numbers.labels.items())]
-        (self.folder / LABELS_TXT).write_text("".join(lines), encoding="utf-8")
+        write_numbered_names(self.folder / LABELS_TXT, self._numbers.labels)
 
     def write(self, entry: Entry, labels: SegmentMap) -> Written:
         """Writes the image, the MAT-file and the PNGs."""
@@ -155,7 +154,7 @@ def _table(numbers: dict[int, int]) -> npt.NDArray[np.uint8]:
 class PascalContextImporter:
     """Reads a folder with MAT-files or with PNGs of one of the protocols."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels below `source`: see `Importer`. Every pixel is decided, unlabelled ones as ignore."""
         chosen = source.name in _THEIR_ORDER and not any((source / part).is_dir() for part in _THEIR_ORDER)
         base = source.parent if chosen else source
@@ -170,7 +169,7 @@ class PascalContextImporter:
             )
         part = part or MATS
         classes = _their_classes(part, base) if ours is None else _our_classes(part, ours, base)
-        load = _load_mat if part == MATS else _load_png
+        load = _load_mat if part == MATS else load_index_png
         return ImportSource([ImportedLabel(path.stem, partial(load, path), path) for path in paths], classes)
 
 
@@ -212,9 +211,5 @@ def _read_labels_txt(path: Path) -> tuple[SourceClass, ...]:
 
 
 def _load_mat(path: Path, request: LoadRequest) -> SegmentMap:
-    numbers = read_mat(path, LABEL_MAP, width=request.width, height=request.height)
+    numbers = read_mat(path, LABEL_MAP, request)
     return SegmentMap.from_semantic(request.table.apply(numbers, path.name, void=0))
-
-
-def _load_png(path: Path, request: LoadRequest) -> SegmentMap:
-    return SegmentMap.from_semantic(request.table.apply(read_labels(path), path.name))

@@ -11,25 +11,22 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segstudio.core.catalog import IGNORE, Catalog, Kind
 from segstudio.core.errors import FormatError
 from segstudio.core.geometry import Rect
-from segstudio.core.segmentmap import FIRST_SEGMENT_ID, SegmentMap
+from segstudio.core.segmentmap import FIRST_SEGMENT_ID, LAST_SEGMENT_ID, SegmentMap
 from segstudio.formats.classes import SourceClass, named_classes
 from segstudio.imaging.contours import Connectivity, bounding_rects, components_with_rects
+from segstudio.imaging.fills import Mask
 from segstudio.imaging.polygons import Outline, Ring, simplified
 
-Mask = npt.NDArray[np.bool_]
 Tracer = Callable[..., list[Outline]]
 """`polygons.rings` or `polygons.centre_rings`."""
 
 VOID_LABEL: Final = "__ignore__"
 BACKGROUND_LABEL: Final = "_background_"
 """What labelme's own scripts call the two; every tool here is told the same."""
-
-_LAST_SEGMENT_ID: Final = 65535
 
 
 class Role(StrEnum):
@@ -199,10 +196,10 @@ def instance_ids(groups: Sequence[tuple[str, int] | None]) -> list[int | None]:
     ids: dict[tuple[str, int], int] = {}
     taken: set[int] = set()
     for group in groups:
-        if group is not None and FIRST_SEGMENT_ID <= group[1] <= _LAST_SEGMENT_ID and group[1] not in taken:
+        if group is not None and FIRST_SEGMENT_ID <= group[1] <= LAST_SEGMENT_ID and group[1] not in taken:
             ids[group] = group[1]
             taken.add(group[1])
-    free = (number for number in range(FIRST_SEGMENT_ID, _LAST_SEGMENT_ID + 1) if number not in taken)
+    free = (number for number in range(FIRST_SEGMENT_ID, LAST_SEGMENT_ID + 1) if number not in taken)
     found: list[int | None] = []
     for group in groups:
         if group is None:

@@ -167,7 +167,7 @@ _ALL: Final = (
     Format(
         name="yolo",
         title="YOLO segmentation",
-        writes="images, labels with a line for each polygon, and data.yaml. Holes and ignore are lost.",
+        writes="Images, labels with a line for each polygon, and data.yaml. Holes and ignore are lost.",
         reads="A folder with labels (and data.yaml or classes.txt for the names), or its data.yaml.",
         writer=YoloWriter,
         importer=YoloImporter(),

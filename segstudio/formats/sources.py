@@ -13,6 +13,8 @@ from segstudio.imaging.scan import natural_key
 
 MAX_TEXT_BYTES: Final = 4 << 20
 MAX_JSON_BYTES: Final = 128 << 20
+_MAX_VALUES: Final = 4_000_000  # what is not text costs many times its bytes once it is decoded
+_VALUE_MARKS: Final = (b",", b"[", b"{")
 
 
 def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
@@ -59,16 +61,28 @@ def read_text(path: Path) -> str:
         raise FormatError(f"{path.name} is no UTF-8 text.", "Save it as UTF-8.") from error
 
 
+def read_json(path: Path, limit: int) -> Any:
+    """What a JSON file of at most `limit` bytes holds.
+
+    Raises:
+        FormatError: It is larger, holds more than 4 million values, cannot be read, or is no JSON.
+    """
+    data = read_limited(path, limit)
+    if sum(map(data.count, _VALUE_MARKS)) > _MAX_VALUES:  # embedded images and masks have none of these
+        raise FormatError(f"{path.name} holds more than {_MAX_VALUES:,} values.", "Simplify its polygons.")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path.name} is no valid JSON ({error}).", "Get the file anew.") from error
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
         FormatError: It is too large, cannot be read, or holds no JSON object.
     """
-    try:
-        value = json.loads(read_limited(path, MAX_JSON_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path.name} is no valid JSON ({error}).", "Check the file.") from error
+    value = read_json(path, MAX_JSON_BYTES)
     if not isinstance(value, dict):
         raise FormatError(f"{path.name} holds no JSON object.", "Check the file.")
     return value

@@ -16,7 +16,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -32,6 +32,7 @@ _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 _RENAME_SWAP: Final = 2
 _COPY_BYTES: Final = 1 << 20
+_MARKER_BYTES: Final = 1 << 20
 
 
 @dataclass(slots=True)
@@ -88,9 +89,10 @@ class Streams:
             self._make(name, size=size, count=count)
 
     def close(self) -> None:
-        """Closes the files."""
+        """Closes the files; what a full disk does not take of them is lost, and no journal counts on it."""
         for stream in self._open.values():
-            stream.file.close()
+            with suppress(OSError):
+                stream.file.close()
         self._open.clear()
 
     def _make(self, name: str, *, size: int = 0, count: int = 0) -> _Stream:
@@ -165,7 +167,8 @@ class Stage:
         """Lets go of the files; takes the unfinished folder away unless the export is to go on later."""
         self.streams.close()
         if self._journal is not None:
-            self._journal.close()
+            with suppress(OSError):
+                self._journal.close()
         if not keep:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -230,6 +233,18 @@ def is_export_archive(path: Path) -> bool:
             return MARKER in archive.namelist()
     except (OSError, zipfile.BadZipFile):
         return False
+
+
+def exported_format(folder: Path) -> str | None:
+    """The format of the export of ours that a folder is; None where it is none, or its marker does not say."""
+    try:
+        with (folder / MARKER).open("rb") as file:
+            data = file.read(_MARKER_BYTES + 1)
+        content = json.loads(data) if len(data) <= _MARKER_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    name = content.get("format") if isinstance(content, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _read_lines(journal: IO[str]) -> list[dict[str, Any]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from segstudio.core.catalog import IGNORE, VOID_COLOR, Catalog
+from segstudio.core.catalog import VOID_COLOR, Catalog
 from segstudio.core.errors import FormatError
 from segstudio.formats.classes import SourceClass, named_classes, source_classes
 from segstudio.formats.output import CLASS_NAMES, CLASSES_TOML
@@ -58,6 +58,12 @@ def numbered_names(path: Path) -> dict[int, str]:
     return names
 
 
+def write_numbered_names(path: Path, names: Mapping[int, str]) -> None:
+    """Leaves such a list, in the order of the numbers."""
+    lines = [f"{number}: {' '.join(name.split())}\n" for number, name in sorted(names.items())]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
 def write_labelmap(folder: Path, catalog: Catalog) -> None:
     """Leaves ``labelmap.txt``, by which CVAT and datumaro know classes that are not VOC's: by their colours."""
     lines = [_labelmap_line(c.name, c.color) for c in catalog]
@@ -71,10 +77,8 @@ def _labelmap_line(name: str, color: tuple[int, int, int]) -> str:
 
 def write_colormap(folder: Path, catalog: Catalog) -> None:
     """Leaves ``colormap.txt``: ``name r g b`` for each class and for void."""
-    table = catalog.color_table()
-    rows = [(" ".join(c.name.split()), c.color) for c in catalog]
-    red, green, blue = table[IGNORE].tolist()
-    lines = [f"{name} {r} {g} {b}\n" for name, (r, g, b) in [*rows, ("void", (red, green, blue))]]
+    rows = [*((" ".join(c.name.split()), c.color) for c in catalog), ("void", VOID_COLOR)]
+    lines = [f"{name} {red} {green} {blue}\n" for name, (red, green, blue) in rows]
     (folder / COLORMAP).write_text("".join(lines), encoding="utf-8")
 
 

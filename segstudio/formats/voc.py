@@ -19,8 +19,9 @@ import numpy.typing as npt
 from segstudio.core.catalog import IGNORE, Catalog, voc_color
 from segstudio.core.errors import FormatError, ImageError
 from segstudio.core.segmentmap import FIRST_SEGMENT_ID, SegmentMap
-from segstudio.formats.base import ImportedLabel, ImportSource, LoadRequest, check_size
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LoadRequest, check_size
 from segstudio.formats.classes import source_classes
+from segstudio.formats.index_png import read_fitting
 from segstudio.formats.lists import FlatJpegWriter, write_lists
 from segstudio.formats.objects import FIRST_OBJECT, add_objects
 from segstudio.formats.tables import declared_classes, write_labelmap
@@ -135,7 +136,7 @@ def _link_devkit(folder: Path) -> list[str]:
 class VocImporter:
     """Reads VOC folders: SegmentationClass, and SegmentationObject and Annotations where they exist."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels below `source`: see `Importer`. Every pixel is decided, void as ignore."""
         base = _find_base(source)
         scan = find_images(base / CLASSES)
@@ -175,7 +176,7 @@ def _is_official(base: Path, labels: Sequence[ImportedLabel]) -> bool:
 
 
 def _load(class_path: Path, base: Path, request: LoadRequest) -> SegmentMap:
-    classes = request.table.apply(_read_classes(class_path), class_path.name)
+    classes = request.table.apply(_read_classes(class_path, request), class_path.name)
     labels = SegmentMap.from_semantic(classes)
     xml_path = base / ANNOTATIONS / f"{class_path.stem}.xml"
     annotation = read_annotation(xml_path) if xml_path.is_file() else Annotation(None, {})
@@ -196,9 +197,9 @@ def _load(class_path: Path, base: Path, request: LoadRequest) -> SegmentMap:
     return labels
 
 
-def _read_classes(path: Path) -> LabelArray:
+def _read_classes(path: Path, request: LoadRequest) -> LabelArray:
     try:
-        return read_labels(path)
+        return read_fitting(path, request)
     except ImageError as error:
         if probe(path).mode not in ("RGB", "RGBA"):
             raise

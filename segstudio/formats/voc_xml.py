@@ -81,7 +81,8 @@ def read_annotation(path: Path) -> Annotation:
         root = defusedxml.ElementTree.fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:
         raise FormatError(
-            f"The annotation {path.name} declares a document type or entities, which may be an attack.", "Remove them."
+            f"The annotation {path.name} declares a document type or entities, which can hide anything.",
+            "Remove the declaration.",
         ) from error
     except (defusedxml.ElementTree.ParseError, ValueError, LookupError) as error:
         raise FormatError(f"The annotation {path.name} is no valid XML ({error}).", "Correct or remove it.") from error

@@ -21,8 +21,8 @@ import numpy as np
 
 from segstudio.core.catalog import IGNORE, Kind
 from segstudio.core.errors import FormatError
-from segstudio.core.segmentmap import FIRST_SEGMENT_ID, Segment, SegmentMap
-from segstudio.formats.base import ImportedLabel, ImportSource, LabelledImage, LoadRequest
+from segstudio.core.segmentmap import FIRST_SEGMENT_ID, LAST_SEGMENT_ID, Segment, SegmentMap
+from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LabelledImage, LoadRequest
 from segstudio.formats.classes import SourceClass
 from segstudio.formats.names import renamed_warning, safe_name
 from segstudio.formats.options import SHORT_SPLITS, TEST, ImageFiles, Shapes, split_lists
@@ -49,7 +49,6 @@ _MAX_LINES: Final = 100_000
 _MAX_POINTS: Final = 1_000_000
 _BOX_NUMBERS: Final = 5
 _LARGEST_FRACTION: Final = 2.0  # beyond lie pixels that somebody forgot to divide
-_LAST_SEGMENT_ID: Final = 65535
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +116,7 @@ class YoloWriter(FormatWriter):
             value, class_id = found.region.value, found.region.class_id
             if found.region.group is not None and self.catalog[class_id].kind is Kind.STUFF:
                 value = class_id
-            elif found.region.group is not None and not found.largest and (number := next(fresh)) <= _LAST_SEGMENT_ID:
+            elif found.region.group is not None and not found.largest and (number := next(fresh)) <= LAST_SEGMENT_ID:
                 value = number
                 segments[number] = Segment(number, class_id)
             shapes.append((*fill_yolo(found.ring, *labels.shape), value))
@@ -170,7 +169,7 @@ def _readable(name: str) -> str:
 class YoloImporter:
     """Reads label files of polygons below a folder, with the names in ``data.yaml`` or ``classes.txt`` if any."""
 
-    def read(self, source: Path) -> ImportSource:
+    def read(self, source: Path, *, cancelled: CancelCallback | None = None) -> ImportSource:
         """The labels below `source`, the data set's folder, one of its label folders, or its ``data.yaml``."""
         folder = source if source.is_dir() else source.parent
         base = next((place.parent for place in (folder, folder.parent) if place.name == LABELS), folder)
@@ -215,7 +214,7 @@ def _classes(source: Path, base: Path) -> tuple[SourceClass, ...]:
 
 
 def _load(path: Path, request: LoadRequest) -> SegmentMap:
-    """The segment map of a label file. It is read twice over, so that only one mask at a time is in memory."""
+    """The segment map of a label file. Each polygon is filled twice, so that only one mask at a time is in memory."""
     objects = list(_polygons(path, request))
     areas = [np.count_nonzero(fill_yolo(points, request.height, request.width)[0]) for _, points in objects]
     painter = MapPainter(request, path.name)
@@ -251,12 +250,14 @@ def _polygon(line: str, width: int, height: int) -> tuple[int, Ring]:
     first, *rest = line.split(None, 2 * _MAX_POINTS + 1)
     if len(rest) > 2 * _MAX_POINTS:
         raise ValueError(f"more than {_MAX_POINTS:,} points")
-    number = float(first)
+    try:
+        number, fractions = float(first), np.fromiter(map(float, rest), dtype=np.float64, count=len(rest))
+    except ValueError:
+        raise ValueError("not all of it are numbers") from None
     if not 0 <= number < 1 << 20 or number != int(number):
         raise ValueError(f"{first:.20} is no class number")
     if len(rest) + 1 == _BOX_NUMBERS:
         raise ValueError("it is a box, whose pixels nobody knows")
-    fractions = np.fromiter(map(float, rest), dtype=np.float64, count=len(rest))
     if np.abs(fractions).max(initial=0) > _LARGEST_FRACTION:
         raise ValueError("its coordinates are no fractions of the image's size")
     if fractions.size % 2:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from segstudio.core.paths import resources_dir
 
 VOID_TRAIN_ID: Final = 255
+INSTANCES_EACH: Final = 1000
+"""An instance's value in instanceIds images is its label's id times this, and its own number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

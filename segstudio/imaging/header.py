@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import struct
 import threading
 import warnings
@@ -21,6 +22,8 @@ from segstudio.imaging import tiff
 from segstudio.imaging.files import empty_error, read_error
 
 DEFAULT_MAX_PIXELS: Final = 300_000_000
+_MOST_BYTES: Final = 256 << 20  # of what is no pixel: a preview, a film, a profile
+_MOST_PIXEL_BYTES: Final = 16
 
 # What Pillow's readers raise on damaged files, found by feeding them damaged files.
 PILLOW_ERRORS: Final = (
@@ -101,6 +104,7 @@ def probe(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
                 if not magic.startswith(_TIFF_MAGIC):
                     raise
                 info = _describe_tiff(stream)
+            length = stream.seek(0, os.SEEK_END)
     except UnidentifiedImageError as error:
         raise unknown_error(path, magic) from error
     except ImageError:
@@ -110,6 +114,7 @@ def probe(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
     except PILLOW_ERRORS as error:
         raise damaged_error(path) from error
     _check_size(info, path, max_pixels)
+    _check_length(length, info, path)
     return info
 
 
@@ -240,3 +245,13 @@ def _check_size(info: ImageInfo, path: Path, max_pixels: int) -> None:
         )
     if info.width * info.height <= 1:
         raise ImageError(f"The image {path.name} is a single pixel (1 x 1).", "There is nothing to label in it.")
+
+
+def _check_length(length: int, info: ImageInfo, path: Path) -> None:
+    """A TIFF may hold any number of pages; of other files, what lies behind the pixels is read with them."""
+    if info.format != "TIFF" and length > _MOST_BYTES + _MOST_PIXEL_BYTES * info.width * info.height:
+        raise ImageError(
+            f"The image {path.name} has {length >> 20:,} MiB,"
+            f" far more than {info.width:,} x {info.height:,} pixels need.",
+            "Save it again.",
+        )

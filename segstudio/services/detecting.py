@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -12,15 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from segstudio.core.errors import UserError
 from segstudio.formats.registry import FORMATS
-from segstudio.formats.stage import MARKER, is_export_archive
+from segstudio.formats.stage import MARKER, exported_format, is_export_archive
 
 _HEAD_BYTES: Final = 1 << 16
 _MOST_FILES: Final = 400  # of a folder; the first ones are like the rest
 _MOST_FOLDERS: Final = 200
 _MOST_OPENED: Final = 8
 _DEPTH: Final = 2
-_MARKER_BYTES: Final = 1 << 20
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH: Final = 24  # offset in the header chunk, which comes first by the standard
 _PNG_COLOR_TYPE: Final = 25
@@ -68,22 +67,21 @@ def detect_format(source: Path) -> str | None:
     return found if found in FORMATS else None
 
 
+def not_recognised(source: Path) -> UserError:
+    """What to tell a person whose source `detect_format` does not know."""
+    if not source.exists():
+        return UserError(f"There is no folder or file {source}.", "Choose what holds the labels.")
+    if source.is_file() and source.suffix.lower() == ".zip":
+        return UserError(f"{source.name} is a zip file.", "Unpack it, and choose the folder.")
+    sentence = f"{source.name} holds no labels that were recognised."
+    return UserError(sentence, "Choose another folder or file, or say which format it is in.")
+
+
 def _of_folder(folder: Path) -> str | None:
     if (folder / MARKER).is_file():
-        return _marked(folder / MARKER)
+        return exported_format(folder)
     files = list(_files(folder, _DEPTH))
     return _by_layout(folder, files) or _by_files(files)
-
-
-def _marked(marker: Path) -> str | None:
-    if marker.stat().st_size > _MARKER_BYTES:
-        return None
-    try:
-        content = json.loads(marker.read_bytes())
-    except ValueError:
-        return None
-    name = content.get("format") if isinstance(content, dict) else None
-    return name if isinstance(name, str) else None
 
 
 def _files(folder: Path, depth: int) -> Iterator[Path]:

@@ -92,11 +92,9 @@ def _labelled(project: Project, item: ImageItem) -> LabelledImage:
         return segment_map
 
     width, height = item.width, item.height
-    if width is None or height is None:
-        info = probe(item.path)
-        width, height = info.width, info.height
-    elif item.problem is not None:
-        # Maybe replaced by an image of another size: then the labels do not fit, and the exporter says so.
+    if width is None or height is None or item.problem is not None:
+        # Maybe replaced by an image of another size: then the labels do not fit, and the exporter says so. It also says
+        # so where the image cannot be read, and leaves it out.
         with suppress(ImageError):
             info = probe(item.path)
             width, height = info.width, info.height
@@ -157,7 +155,8 @@ class ExportingService:
         def done(result: ExportReport) -> None:
             images = f"{result.images} image{'s' if result.images != 1 else ''}"
             level = "warning" if result.warnings else "success"
-            workspace.say(level, f"{images} exported to {out}.", " ".join(result.warnings))
+            target = (options or ExportOptions()).target(out)
+            workspace.say(level, f"{images} exported to {target}.", " ".join(result.warnings))
             if on_done is not None:
                 on_done(result)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +20,9 @@ from segstudio.formats.base import (
     LoadRequest,
     ProgressCallback,
     load_for_image,
+    shortened,
 )
-from segstudio.formats.classes import ClassTable, SourceClass, class_for
+from segstudio.formats.classes import ClassTable, SourceClass, UnknownClass, class_for
 from segstudio.formats.names import match_labels
 from segstudio.formats.options import ImportOptions as ImportOptions
 from segstudio.formats.options import MatchBy as MatchBy
@@ -41,13 +41,23 @@ _NAMED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did: images labelled, labels without an image, a sentence for each label refused, new classes."""
+    """What an import did.
+
+    Attributes:
+        images: Images labelled.
+        unmatched: Names of labels without an image.
+        refused: A sentence for each label that was refused.
+        warnings: Of the source.
+        added: Names of new classes.
+        unknown: Classes that made labels be refused, since the project lacks them.
+    """
 
     images: int
     unmatched: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
     @property
     def headline(self) -> str:
@@ -62,20 +72,25 @@ class ImportReport:
         """The report in one line."""
         text = self.headline
         if self.unmatched:
-            text += f" {len(self.unmatched)} labels match no image ({', '.join(self.unmatched[:_NAMED])})."
+            what = "label matches" if len(self.unmatched) == 1 else "labels match"
+            text += f" {len(self.unmatched)} {what} no image ({shortened(self.unmatched, _NAMED)})."
         rest = len(self.refused) - _NAMED
-        more = [f"{rest} more labels were refused."] if rest > 0 else []
+        more = [f"{rest} more {'label was' if rest == 1 else 'labels were'} refused."] if rest > 0 else []
         return " ".join([text, *self.refused[:_NAMED], *more, *self.warnings])
 
 
 @contextmanager
-def opened_source(name: str, source: Path) -> Iterator[ImportSource]:
+def opened_source(name: str, source: Path, *, cancelled: CancelCallback | None = None) -> Iterator[ImportSource]:
     """What a source holds, its files let go of at the end.
 
     Raises:
-        UserError: It is not of that format.
+        UserError: It is not there, or not of that format.
+        Cancelled: `cancelled` said so.
     """
-    found = format_named(name).importer.read(source)
+    chosen = format_named(name)
+    if not source.exists():
+        raise UserError(f"There is no folder or file {source}.", "Choose what holds the labels.")
+    found = chosen.importer.read(source, cancelled=cancelled)
     try:
         yield found
     finally:
@@ -101,7 +116,10 @@ def import_project(
     """
     options = options or ImportOptions()
     items = project.images()
-    with opened_source(name, source) as found:
+    if progress is not None:
+        progress(Progress(None, f"Reading {source.name}"))
+    with opened_source(name, source, cancelled=cancelled) as found:
+        _check_match(found.classes, options.by)
         matches = match_labels(found.labels, [i.name for i in items])
         if not matches.pairs:
             raise UserError(
@@ -116,7 +134,15 @@ def import_project(
             if progress is not None:
                 progress(Progress((done + 1) / len(matches.pairs), items[matches.pairs[done][0]].name))
     done_images = len(matches.pairs) - len(refused)
-    return ImportReport(done_images, matches.unmatched, refused, found.warnings, run.added)
+    return ImportReport(done_images, matches.unmatched, refused, found.warnings, run.added, list(run.unknown))
+
+
+def _check_match(classes: Sequence[SourceClass], by: MatchBy | None) -> None:
+    """Refuses to match by what no class of the source has; each class would only be said to be missing."""
+    if classes and by is MatchBy.COLOR and all(c.color is None for c in classes):
+        raise UserError("The classes of this source have no colours.", "Match them by name or by id.")
+    if classes and by is MatchBy.NAME and not any(c.name for c in classes):
+        raise UserError("The classes of this source have no names.", "Match them by id.")
 
 
 class _Run:
@@ -124,17 +150,15 @@ class _Run:
 
     def __init__(self, project: Project, catalog: Catalog, found: ImportSource, options: ImportOptions) -> None:
         self.added: list[str] = []
+        self.unknown: dict[str, None] = {}  # a set that keeps its order
         self._project = project
         self._options = options
         self._catalog = catalog
-        self._adding = threading.Lock()
         self._table = ClassTable(
             found.classes, catalog, by=options.by, given=options.classes, unknown=options.unknown, add=self._add
         )
-        background = catalog.background_id
-        self._unlabelled = options.unlabelled
-        if self._unlabelled is None:
-            self._unlabelled = IGNORE if background is None else background
+        usual = IGNORE if catalog.background_id is None else catalog.background_id
+        self._unlabelled = usual if options.unlabelled is None else options.unlabelled
 
     def load(self, pair: tuple[ImageItem, ImportedLabel]) -> str | None:
         """Stores the labels of one image; a sentence where they are refused."""
@@ -144,11 +168,12 @@ class _Run:
         except UserError as error:
             self._project.set_image_info(item.id, problem=error.message)
             return str(error)
-        assert self._unlabelled is not None
         try:
             request = LoadRequest(self._table, info.width, info.height, self._unlabelled)
             segment_map = load_for_image(label, item.name, request)
         except UserError as error:
+            if isinstance(error, UnknownClass):
+                self.unknown[error.source.title] = None
             # The image is fine, its label is not: the list says so until the person looks at the image.
             note = " ".join(filter(None, (error.message, info.note)))
             self._project.set_image_info(item.id, width=info.width, height=info.height, note=note)
@@ -158,12 +183,11 @@ class _Run:
         return None
 
     def _add(self, source: SourceClass) -> LabelClass:
-        with self._adding:
-            made = class_for(source, self._catalog)
-            self._catalog = self._catalog.with_class(made)
-            self._project.set_catalog(self._catalog)
-            self.added.append(made.name)
-            return made
+        made = class_for(source, self._catalog)
+        self._catalog = self._catalog.with_class(made)
+        self._project.set_catalog(self._catalog)
+        self.added.append(made.name)
+        return made
 
 
 class ImportingService:

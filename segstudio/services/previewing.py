@@ -14,7 +14,7 @@ from segstudio.core.catalog import IGNORE, Catalog, LabelClass
 from segstudio.core.errors import Cancelled, UserError
 from segstudio.core.items import ImageItem
 from segstudio.formats.base import CancelCallback, ImportedLabel, ImportSource, LoadRequest, load_for_image
-from segstudio.formats.classes import ClassTable, SourceClass
+from segstudio.formats.classes import ClassTable, SourceClass, usual_match
 from segstudio.formats.names import match_labels
 from segstudio.formats.options import MatchBy, Unknown
 from segstudio.imaging.decode import probe, read_image
@@ -75,7 +75,7 @@ class ImportPreview:
     @property
     def usual_match(self) -> MatchBy:
         """How classes are matched unless the person says otherwise."""
-        return MatchBy.NAME if any(c.name for c in self.classes) else MatchBy.NUMBER
+        return usual_match(self.classes)
 
     def proposal(self, catalog: Catalog, by: MatchBy | None = None) -> dict[int, int | None]:
         """What each class of the source would become: a class id, 255 for ignore, None where the project lacks it."""
@@ -91,20 +91,21 @@ def preview(project: Project, name: str, source: Path, *, cancelled: CancelCallb
         Cancelled: `cancelled` said so.
     """
     items = project.images()
-    with opened_source(name, source) as found:
+    with opened_source(name, source, cancelled=cancelled) as found:
         matches = match_labels(found.labels, [i.name for i in items])
-        samples, problems = _look_into(found, matches.pairs_of(items)[:_SAMPLES], cancelled)
+        seen: dict[int, SourceClass] = {}
+        samples, problems = _look_into(found, matches.pairs_of(items)[:_SAMPLES], seen, cancelled)
         pixels: dict[int, int] = {}
         for sample in samples:
             for number, count in sample.pixels().items():
                 pixels[number] = pixels.get(number, 0) + count
-        declared = {c.number: c for c in found.classes}
-        seen = [SourceClass(number=n) for n in sorted(pixels) if n not in declared]
+        declared = {c.number for c in found.classes}
+        more = [seen[number] for number in sorted(pixels) if number not in declared]
         return ImportPreview(
             len(found.labels),
             len(matches.pairs),
             matches.unmatched,
-            (*found.classes, *seen),
+            (*found.classes, *more),
             pixels,
             tuple(samples),
             tuple(problems),
@@ -129,28 +130,32 @@ def sample_picture(sample: SampleLabel) -> npt.NDArray[np.uint8]:
 
 
 def _look_into(
-    found: ImportSource, pairs: list[tuple[ImageItem, ImportedLabel]], cancelled: CancelCallback | None
+    found: ImportSource,
+    pairs: list[tuple[ImageItem, ImportedLabel]],
+    seen: dict[int, SourceClass],
+    cancelled: CancelCallback | None,
 ) -> tuple[list[SampleLabel], list[str]]:
     samples, problems = [], []
     for item, label in pairs:
         if cancelled is not None and cancelled():
             raise Cancelled
         try:
-            samples.append(_sample(found, item, label))
+            samples.append(_sample(found, item, label, seen))
         except UserError as error:
             problems.append(str(error))
     return samples, problems
 
 
-def _sample(found: ImportSource, item: ImageItem, label: ImportedLabel) -> SampleLabel:
-    """A label with a scratch class for each number it uses, whatever the project calls it."""
+def _sample(found: ImportSource, item: ImageItem, label: ImportedLabel, seen: dict[int, SourceClass]) -> SampleLabel:
+    """A label with a scratch class for each number it uses, whatever the project calls it; `seen` takes these in."""
     numbers: list[int] = []
 
     def add(source: SourceClass) -> LabelClass:
         if len(numbers) == _MOST_CLASSES:
             raise UserError(f"The label {label.source.name} holds more than 255 classes.", "Correct the file.")
         numbers.append(source.number)
-        return LabelClass(id=len(numbers) - 1, name=f"number {source.number}", color=(0, 0, 0))
+        seen.setdefault(source.number, source)
+        return LabelClass(id=len(numbers) - 1, name=f"number {source.number}", color=source.color or (0, 0, 0))
 
     info = probe(item.path)
     # Bare numbers and no catalog: every number is unknown, and each gets a scratch class.

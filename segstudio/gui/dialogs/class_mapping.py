@@ -146,7 +146,7 @@ class MappingModel(QAbstractTableModel):
     def _text(self, row: int, column: int) -> str:
         source = self._rows[row]
         if column == CLASS:
-            return source.name or f"Class {source.number}"
+            return source.name or source.called.capitalize()
         if column == NUMBER:
             return str(source.number)
         if column == PIXELS:

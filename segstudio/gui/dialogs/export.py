@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QCheckBox, QFileDialog, QWidget
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QLabel, QWidget
 
 from segstudio.core.events import Change
 from segstudio.gui.dialogs.export_options import ExportOptionRows, read_options, stored_options
@@ -68,6 +68,8 @@ class ExportDialog(TransferDialog):
         self.more.set_icon_name("chevron_down" if self.more.isChecked() else "chevron_right")
         count = self._workspace.exporting.count(reviewed_only=self.reviewed_only.isChecked())
         self._ask(chosen, count)
+        self.place_title.setText("Zip file" if self.options.zip.isChecked() else "Folder")
+        self.folder.edit.setPlaceholderText("A new file" if self.options.zip.isChecked() else "A new or empty folder")
         target = self._target
         state = target_state(target, as_zip=self.options.zip.isChecked()) if target is not None else Target.FREE
         self.form.setRowVisible(self.replace, state is Target.EARLIER_EXPORT)
@@ -116,7 +118,7 @@ class ExportDialog(TransferDialog):
         for chosen in self._formats.values():
             self.format.addItem(chosen.title, chosen.name)
         self.about = label("", "muted")
-        self.place = self.folder = PathEdit("Target folder", "A new or empty folder")
+        self.place = self.folder = PathEdit("Target folder", "")
         self.browse = self.folder.add_button("Choose…", "Choose target folder", self._choose)
         self.replace = QCheckBox("Replace the earlier export that is there")
         self.reviewed_only = QCheckBox("Only reviewed images")
@@ -124,7 +126,8 @@ class ExportDialog(TransferDialog):
         self.more.setCheckable(True)
         self.more.setAutoDefault(False)
         self.form.addRow("Format", stacked(self.format, self.about))
-        self.form.addRow("Folder", self.folder)
+        self.place_title = QLabel("Folder")
+        self.form.addRow(self.place_title, self.folder)
         self.form.addRow("", self.replace)
         self.form.addRow("", self.reviewed_only)
         self.options = ExportOptionRows(self.form, self)
@@ -156,7 +159,7 @@ class ExportDialog(TransferDialog):
         settings.set(_FORMAT_KEY, self.format.currentData())
         settings.set(_OPTIONS_KEY, stored_options(options))
         settings.set(_REVIEWED_KEY, self.reviewed_only.isChecked())
-        settings.set(_PLACE_KEY, str(target.absolute().parent))
+        settings.set(_PLACE_KEY, str(target.parent))
 
     def _choose(self, start: str) -> str:
         if self.options.zip.isChecked():
@@ -199,11 +202,13 @@ class ExportDialog(TransferDialog):
             hint = "Mark an image reviewed first." if kind == "reviewed" else "Label an image first."
             text, role = f"No image is {kind} yet. {hint}", "warning"
         elif target is None:
-            text = f"{text}. Choose a folder."
+            text = f"{text}. Choose a {'file' if self.options.zip.isChecked() else 'folder'}."
         elif state is Target.TAKEN:
             text, role = f"{target.name} holds something else. Choose a new or empty folder.", "warning"
             if self.options.zip.isChecked():
                 text = f"{target.name} exists already. Choose another name."
+            elif not target.is_dir():
+                text = f"{target.name} is a file. Choose a new or empty folder."
         elif state is Target.EARLIER_EXPORT and not self.replace.isChecked():
             text, role = f"{target.name} holds an earlier export. Have it replaced, or choose another place.", "warning"
         elif self._waiting:

@@ -32,6 +32,7 @@ _IMAGES: Final = {
 }
 _SPIN_MARGIN_PX: Final = 6
 _SHAPES: Final = {Shapes.MASKS: "Exact, every pixel", Shapes.POLYGONS: "Polygons, which can be edited"}
+_OUTLINES: Final = "Exact outlines"  # where a format has no masks
 _UNDECIDED: Final = {
     Undecided.VOID: "Void: nothing is claimed about them",
     Undecided.BACKGROUND: "Background",
@@ -40,6 +41,7 @@ _PROJECT_LISTS, _NEW_LISTS = range(2)
 _WHOLE: Final = 100
 _MOST_SEEDS: Final = 9999
 _MOST_PX: Final = 100
+_SEED_PX: Final = 104  # the row has to fit beside a scroll bar
 
 
 class ExportOptionRows(QObject):
@@ -83,6 +85,8 @@ class ExportOptionRows(QObject):
         }
         for widget, visible in shown.items():
             self._form.setRowVisible(widget, visible)
+        exact = Shapes.MASKS in chosen.exact
+        self.shapes.setItemText(self.shapes.findData(Shapes.MASKS), _SHAPES[Shapes.MASKS] if exact else _OUTLINES)
         self._tolerance_row.setVisible(polygons)
         self._split_row.setVisible(self.lists.currentIndex() == _NEW_LISTS)
         self._rest.setText(f"Test {self._test} %")
@@ -161,6 +165,7 @@ class ExportOptionRows(QObject):
             spin.setSuffix(" %")
         self.seed.setRange(0, _MOST_SEEDS)
         self.seed.setPrefix("Seed ")
+        self.seed.setMinimumWidth(_SEED_PX)
         self._rest = label("", "muted", wrap=False)
 
     def _place(self) -> None:
@@ -218,7 +223,7 @@ def _line(*widgets: QWidget) -> QWidget:
     box = QWidget()
     line = QHBoxLayout(box)
     line.setContentsMargins(0, 0, 0, 0)
-    line.setSpacing(8)
+    line.setSpacing(6)
     for widget in widgets:
         line.addWidget(widget)
     return box

@@ -16,7 +16,7 @@ from segstudio.gui.dialogs.import_review import ImportReview
 from segstudio.gui.dialogs.transfer import PathEdit, TransferDialog, stacked
 from segstudio.gui.panels.common import images_text, label, set_text
 from segstudio.gui.panels.model import compact_combo
-from segstudio.services.detecting import detect_format
+from segstudio.services.detecting import detect_format, not_recognised
 from segstudio.services.mapping import ClassMapping
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _SIZE_PX: Final = (940, 620)
 _MIN_SIZE_PX: Final = (760, 480)
 _STATUS_KEY: Final = "import_status"
 _PLACE_KEY: Final = "import_folder"
-_NOT_RECOGNISED: Final = "Choose another folder or file, or say which format it is in."
 _EMPTY: Final = "Choose a folder or file above, or drop it here, to see which labels match and what they hold."
 
 
@@ -70,7 +69,7 @@ class ImportDialog(TransferDialog):
             return
         if not source.exists():
             self._forget("")
-            self.error.show_text(f"There is no folder or file {source}. Choose what holds the labels.")
+            self.error.show_text(str(not_recognised(source)))
             return
         wish = self._forget("Looking into the labels…")
         token = self._workspace.tasks.run(
@@ -110,7 +109,7 @@ class ImportDialog(TransferDialog):
         status = Status(self.status.currentData())
         settings = self._workspace.settings
         settings.set(_STATUS_KEY, str(status))
-        settings.set(_PLACE_KEY, str(source.absolute().parent))
+        settings.set(_PLACE_KEY, str(source.parent))
         self.launch(
             lambda: self._workspace.importing.import_labels(
                 str(self.format.currentData()),
@@ -224,7 +223,7 @@ class ImportDialog(TransferDialog):
         source = self.source.path
         if isinstance(error, UserError) and self._recognised is False and source is not None:
             # What the reader of a format that nobody asked for says of it would lead astray.
-            self.error.show_text(f"{source.name} holds no labels that were recognised. {_NOT_RECOGNISED}")
+            self.error.show_text(str(not_recognised(source)))
         elif isinstance(error, UserError):
             self.error.show_text(str(error))
         else:

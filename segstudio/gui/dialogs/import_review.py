@@ -37,7 +37,10 @@ _WAYS: Final = {
     MatchBy.NUMBER: ("Number", "Classes whose number in the source is the class id here"),
     MatchBy.COLOR: ("Colour", "Classes of exactly the same colour"),
 }
-_NOT_TOLD: Final = {MatchBy.NAME: "This source does not name its classes", MatchBy.COLOR: "This source tells no colours"}
+_NOT_TOLD: Final = {
+    MatchBy.NAME: "This source does not name its classes",
+    MatchBy.COLOR: "This source tells no colours",
+}
 _DETAILS_PX: Final = 96
 _SHARES_PX: Final = (560, 320)
 

@@ -60,9 +60,9 @@ class PathEdit(QWidget):
 
     @property
     def path(self) -> Path | None:
-        """The path typed or chosen; None while the field is empty."""
+        """The path typed or chosen, absolute; None while the field is empty."""
         text = self.edit.text().strip()
-        return Path(text).expanduser() if text else None
+        return Path(text).expanduser().absolute() if text else None
 
     def add_button(self, text: str, name: str, choose: Callable[[str], str]) -> QPushButton:
         """A button whose `choose` is given where to start and returns a path, "" where the person chose none."""
@@ -231,9 +231,12 @@ class TransferDialog(QDialog):
         inner.activate()
         layout.activate()
         missing = self.viewer.sizeHint().height() - self.viewer.viewport().height()
-        room = self.screen().availableGeometry().height() - _SCREEN_MARGIN_PX
+        screen = self.screen().availableGeometry()
+        room = screen.height() - _SCREEN_MARGIN_PX
         if missing > 0 and self.height() < room:
             self.resize(self.width(), min(self.height() + missing, room))
+            # Its buttons stay in reach: what grew out of the screen at the bottom moves up.
+            self.move(self.x(), max(screen.top(), min(self.y(), screen.bottom() + 1 - self.frameGeometry().height())))
 
     @property
     def busy(self) -> bool:

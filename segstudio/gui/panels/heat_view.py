@@ -222,13 +222,14 @@ class HeatView(QAbstractScrollArea):
         axis = QFontMetrics(font).horizontalAdvance(_AXES[0])
         left = max(min(longest + _SWATCH_PX + 3 * _GAP_PX, whole.width() // 2), axis + _GAP_PX)
         for top, upright in ((_TITLE_PX + _FONT_PX + 2 * _GAP_PX, False), (_TITLE_PX + longest + 2 * _GAP_PX, True)):
+            top = min(top, whole.height() // 2)  # names give way to cells
             room = min((whole.width() - left) // count, (whole.height() - top) // count)
             cell = min(max(room, _SMALLEST_PX), _LARGEST_PX)
             if upright or cell >= longest + _TEXT_MARGIN_PX:
                 break
         if cell < _SMALL_CELL_PX:
             font.setPixelSize(_SMALL_FONT_PX)
-        return _Layout(left, min(top, whole.height() // 2), cell, upright, font)
+        return _Layout(left, top, cell, upright, font)
 
     def _move_to(self, cell: Cell) -> None:
         last = len(self._names) - 1

@@ -86,3 +86,35 @@ def test_every_format_can_be_chosen_with_every_choice_it_has(dialog: ExportDialo
         dialog.options.undecided.setCurrentIndex(1)
         assert dialog.options.value(format_).undecided is Undecided.BACKGROUND
         assert dialog.about.text() == format_.writes
+
+
+def test_a_file_as_target_is_called_a_file_and_a_zip_is_asked_for_as_one(dialog: ExportDialog, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    choose(dialog, "voc", tmp_path / "notes.txt")
+    assert dialog.summary.text() == "notes.txt is a file. Choose a new or empty folder." and not dialog.go.isEnabled()
+    dialog.options.zip.setChecked(True)
+    dialog.folder.edit.clear()
+    assert dialog.place_title.text() == "Zip file" and dialog.summary.text().endswith("Choose a file.")
+
+
+def test_a_place_typed_without_its_folders_is_shown_in_full(dialog: ExportDialog) -> None:
+    choose(dialog, "voc", Path("out"))
+    assert dialog.summary.text().endswith(f"to {Path('out').absolute()}.")
+
+
+def test_masks_are_called_outlines_where_the_format_has_only_polygons(dialog: ExportDialog) -> None:
+    words = {}
+    for name in ("coco", "yolo"):
+        dialog.format.setCurrentIndex(dialog.format.findData(name))
+        words[name] = dialog.options.shapes.itemText(0)
+    assert words == {"coco": "Exact, every pixel", "yolo": "Exact outlines"}
+
+
+def test_a_dialog_that_grows_keeps_its_buttons_on_the_screen(qtbot: QtBot, dialog: ExportDialog) -> None:
+    screen, height = dialog.screen().availableGeometry(), dialog.height()
+    dialog.move(screen.left(), screen.bottom() - height)
+    dialog.more.click()
+    dialog.options.lists.setCurrentIndex(1)
+    qtbot.waitUntil(
+        lambda: dialog.height() > height + 100 and dialog.frameGeometry().bottom() <= screen.bottom(), timeout=20_000
+    )

@@ -209,3 +209,36 @@ def test_new_classes_of_the_project_are_offered_at_once(
     dialog.mapping.choose(ADD, 9)
     real.set_catalog(real.catalog.with_new("Moon"))
     assert dialog.mapping.target(9) == real.catalog.by_name("moon").id and dialog.go.isEnabled()
+
+
+def test_an_import_that_is_done_starts_again_only_after_another_choice(
+    qtbot: QtBot, dialog: ImportDialog, real: Workspace, tmp_path: Path
+) -> None:
+    look(qtbot, dialog, source(tmp_path / "labels", "image3"))
+    dialog.review.add_rest.click()
+    assert "replaced" not in dialog.summary.text()
+    run(qtbot, dialog)
+    assert not dialog.go.isEnabled()  # Enter once more would take back what was painted since
+    dialog.status.setCurrentIndex(1)
+    assert dialog.go.isEnabled() and not dialog.outcome.text()
+    assert "Existing labels of 1 image will be replaced for good." in dialog.summary.text()
+
+
+def test_what_is_not_recognised_is_not_judged_by_a_format_nobody_asked_for(
+    qtbot: QtBot, dialog: ImportDialog, tmp_path: Path
+) -> None:
+    look(qtbot, dialog, source(tmp_path / "labels", "image3"))
+    (tmp_path / "notes.txt").write_text("hello")
+    dialog.source.edit.setText(str(tmp_path / "notes.txt"))
+    qtbot.waitUntil(dialog.error.isVisible, timeout=20_000)
+    assert dialog.error.text().startswith("notes.txt holds no labels that were recognised.")
+    dialog.format.setCurrentIndex(dialog.format.findData("voc"))
+    dialog.format.activated.emit(dialog.format.currentIndex())
+    qtbot.waitUntil(lambda: "VOC" in dialog.error.text(), timeout=20_000)
+
+
+def test_a_way_of_matching_that_a_source_lacks_says_why(qtbot: QtBot, dialog: ImportDialog, tmp_path: Path) -> None:
+    look(qtbot, dialog, source(tmp_path / "labels", "image3", declared=False))
+    buttons = dialog.review.match.buttons.values()
+    assert [b.isEnabled() for b in buttons] == [False, True, False]
+    assert all(("This source" in b.toolTip()) is not b.isEnabled() for b in buttons)

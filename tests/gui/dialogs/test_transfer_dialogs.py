@@ -323,7 +323,7 @@ def test_a_finished_export_offers_its_folder(export, services):
     export.folder.edit.setText("out")
     export.start()
     services.exporting.on_done(ExportReport(3))
-    assert export.outcome.text() == "3 images exported to out." and export.open_folder.isVisible()
+    assert export.outcome.text() == f"3 images exported to {Path('out').absolute()}." and export.open_folder.isVisible()
     assert not export.busy and export.go.isEnabled()
 
 

@@ -199,6 +199,11 @@ def test_few_classes_fill_the_room_without_scrolling(qtbot, count):
     assert heat.viewport().rect().contains(last) and heat.cell_px >= 20
 
 
+def test_names_give_way_to_cells_where_there_is_little_height(qtbot):
+    heat = show(qtbot, np.eye(2, dtype=np.int64), size=(480, 140), names=("background", "a long name of a class"))
+    assert heat.cell_px >= 30
+
+
 @pytest.mark.parametrize("count", [60, 255])
 def test_many_classes_scroll_and_the_last_cell_is_reached_by_key(qtbot, count):
     heat = show(qtbot, np.eye(count, dtype=np.int64), size=(420, 360))

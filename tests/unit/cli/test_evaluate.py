@@ -227,6 +227,7 @@ def test_a_persons_error_is_a_sentence_and_exit_code_1(
         ["--absent", "maybe"],
         ["--tolerance", "-1"],
         ["--tolerance", "near"],
+        ["--model", "unet-small"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(folders: list[str], arguments: list[str], capsys: Capture) -> None:

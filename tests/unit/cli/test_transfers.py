@@ -103,6 +103,7 @@ def test_new_lists_are_drawn_by_parts_and_seed(tmp_path: Path, project: Path) ->
 
 def test_bare_masks_go_into_one_zip(tmp_path: Path, project: Path, capsys: Capture) -> None:
     assert run(["export", str(project), str(tmp_path / "masks"), "--format", "index-png", "--zip"]) == 0
+    assert "masks.zip" in capsys.readouterr().out.replace("\n", "")
     with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
         names = [name for name in archive.namelist() if name.endswith(".png")]
         assert len(names) == 10
@@ -140,6 +141,7 @@ def test_a_class_the_project_lacks_is_refused_unless_one_says_what_it_becomes(
     assert run(given) == 1
     told = capsys.readouterr()
     assert 'photo0.png holds the class "moon" (1), which this project lacks' in told.err
+    assert 'Give "moon" (1) a class with --map, or --unknown add or --unknown ignore for all.' in told.err
     assert "Labels of 0 images imported." in told.out
 
     def first() -> tuple[np.ndarray, list[str]]:
@@ -165,7 +167,13 @@ def test_a_class_the_project_lacks_is_refused_unless_one_says_what_it_becomes(
 
 @pytest.mark.parametrize(
     ("wish", "words"),
-    [("moon", "maps nothing"), ("sun=cell", 'no class "sun"'), ("moon=sea", 'no class "sea"')],
+    [
+        ("moon", "maps nothing"),
+        ("sun=cell", 'no class "sun"'),
+        ("moon=sea", 'no class "sea"'),
+        ("moon=²", 'no class "²"'),
+        ("--5=cell", 'no class "--5"'),
+    ],
 )
 def test_a_mapping_that_makes_no_sense_is_one_sentence(
     project: Path, strangers: Path, capsys: Capture, wish: str, words: str
@@ -179,3 +187,56 @@ def test_images_can_stay_in_progress(project: Path, tmp_path: Path) -> None:
     assert run(given) == 0
     with Project.open(project) as opened:
         assert {item.status for item in opened.images()} == {Status.IN_PROGRESS}
+
+
+def test_the_format_of_labels_is_recognised_unless_it_is_given(tmp_path: Path, project: Path, capsys: Capture) -> None:
+    assert run(["export", str(project), str(tmp_path / "out"), "--format", "coco"]) == 0
+    assert run(["import", str(project), str(tmp_path / "out")]) == 0
+    told = capsys.readouterr()
+    assert "Recognised as COCO instances." in told.err
+    assert "Labels of 10 images imported." in told.out
+    (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
+    assert run(["import", str(project), str(tmp_path / "notes.txt")]) == 1
+    assert "notes.txt holds no labels that were recognised." in capsys.readouterr().err
+    assert run(["export", str(project), str(tmp_path / "pack"), "--format", "coco", "--zip"]) == 0
+    assert run(["import", str(project), str(tmp_path / "pack.zip")]) == 1
+    assert "pack.zip is a zip file. Unpack it, and choose the folder." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [[], ["--format", "voc"]])
+def test_labels_that_are_not_there_are_called_so(project: Path, capsys: Capture, given: list[str]) -> None:
+    assert run(["import", str(project), "/nowhere/labels", *given]) == 1
+    assert "There is no folder or file /nowhere/labels." in capsys.readouterr().err
+
+
+def test_classes_without_colours_are_not_matched_by_colour(tmp_path: Path, project: Path, capsys: Capture) -> None:
+    folder = tmp_path / "VOC" / "SegmentationClass"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "photo0.png"), np.zeros((20, 24), np.uint8))
+    (tmp_path / "VOC" / "class_names.txt").write_text("background\n", encoding="utf-8")
+    assert run(["import", str(project), str(tmp_path / "VOC"), "--by", "color"]) == 1
+    assert "have no colours. Match them by name or by id." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["coco", "--tolerance", "2"], "--tolerance needs --polygons"),
+        (["voc", "--polygons"], "leave --polygons out"),
+        (["coco", "--border", "2"], "leave --border out"),
+        (["coco", "--json", "loss.json"], "--json needs --check"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    tmp_path: Path, project: Path, capsys: Capture, options: list[str], words: str
+) -> None:
+    assert run(["export", str(project), str(tmp_path / "out"), "--format", *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_taken_target_is_refused_before_losses_are_looked_for(tmp_path: Path, project: Path, capsys: Capture) -> None:
+    assert run(["export", str(project), str(tmp_path / "photos"), "--format", "yolo"]) == 1
+    told = capsys.readouterr()
+    assert "not empty" in told.err
+    assert "Checking" not in told.err and not told.out

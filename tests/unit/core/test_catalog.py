@@ -62,6 +62,14 @@ def test_a_bad_classes_file_gets_a_sentence(tmp_path: Path, text: str) -> None:
         Catalog.from_file(path)
 
 
+def test_a_classes_file_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "classes.toml"
+    with path.open("wb") as file:
+        file.truncate(8 << 30)
+    with pytest.raises(UserError, match=r"classes\.toml is larger than any list of 255 classes"):
+        Catalog.from_file(path)
+
+
 def test_a_bad_toml_classes_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "classes.toml"
     path.write_text('[[classes]]\nname = "x"\ncolor = [1, 2]\n', encoding="utf-8")

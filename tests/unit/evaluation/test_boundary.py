@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 from segstudio.core.errors import UserError
 from segstudio.core.metrics import AbsentClasses, ConfusionMatrix
-from segstudio.evaluation.boundary import BoundaryScore, TrimapIou, border_distance, borders_of
+from segstudio.evaluation.boundary import BoundaryScore, TrimapIou, border_distance
+from segstudio.imaging.contours import outline
 
 Labels = npt.NDArray[np.uint8]
 _IMAGE = hnp.arrays(
@@ -76,7 +77,7 @@ def test_a_perfect_prediction_scores_one_and_the_image_edge_is_no_border() -> No
     score.add(label, label)
     assert score.result().f_score[:2] == (1.0, 1.0)
     assert score.result().mean_f_score == 1.0
-    assert borders_of(label).sum() == 2 * 20
+    assert outline(label).sum() == 2 * 20
 
 
 def test_the_default_tolerance_is_three_quarters_of_a_percent_of_the_diagonal() -> None:
@@ -93,7 +94,7 @@ def test_the_default_tolerance_is_three_quarters_of_a_percent_of_the_diagonal() 
 def test_a_border_in_the_void_band_of_a_voc_label_is_right() -> None:
     label = np.zeros((40, 40), dtype=np.uint8)
     label[10:30, 10:30] = 1
-    label[borders_of(label)] = 255
+    label[outline(label)] = 255
     prediction = np.zeros((40, 40), dtype=np.uint8)
     prediction[10:30, 10:30] = 1
     score = BoundaryScore((0, 1), tolerance_px=2)

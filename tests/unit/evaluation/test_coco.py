@@ -243,6 +243,13 @@ def _annotation(**changes: object) -> dict[str, Any]:
     return {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2], "area": 4, "iscrowd": 0, **changes}
 
 
+def test_a_file_that_is_far_larger_in_memory_is_not_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "truth.json"
+    path.write_text(f"[{'[],' * 10_000_001}[]]")
+    with pytest.raises(FormatError, match=r"truth\.json holds too many lists"):
+        score_files(path, path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

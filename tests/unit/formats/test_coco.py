@@ -379,6 +379,7 @@ class TestStockFiles:
             ({"file_name": "/abs/a.jpg"}, "abs/a.jpg"),
             ({"file_name": "https://host/x/a.jpg?size=3"}, "a.jpg"),
             ({"coco_url": "http://images.cocodataset.org/train2017/7.jpg"}, "7.jpg"),
+            ({"file_name": "http://[/7.jpg"}, "7.jpg"),
         ],
     )
     def test_names_of_images_lead_nowhere(self, tmp_path: Path, record: dict[str, Any], name: str) -> None:
@@ -530,16 +531,16 @@ class TestHostileFiles:
     @pytest.mark.parametrize(
         ("content", "sentence"),
         [
-            (b"", "is not valid JSON"),
+            (b"", "is no valid JSON"),
             (b"[1, 2]", "is a list, not a COCO file"),
             (b"{}", "lists no images"),
-            (b'{"images": [{"id": 1', "is not valid JSON"),
-            (b'{"images": [1 2]}', "is not valid JSON"),
+            (b'{"images": [{"id": 1', "is no valid JSON"),
+            (b'{"images": [1 2]}', "is no valid JSON"),
             (b'{"images": {"a": 1}, "annotations": 5}', "lists no images"),
-            (b'{"images": [' + b"[" * 100_000 + b"]" * 100_000 + b"]}", "is not valid JSON"),
-            (b'{"images": [' + b"9" * 10_000 + b"]}", "is not valid JSON"),
+            (b'{"images": [' + b"[" * 100_000 + b"]" * 100_000 + b"]}", "is no valid JSON"),
+            (b'{"images": [' + b"9" * 10_000 + b"]}", "is no valid JSON"),
             (b'{"images": [{"id": 1, "file_name": "\xff\xfe"}]}', "is not UTF-8"),
-            ('{"images": []}'.encode("utf-16"), "is not valid JSON"),
+            ('{"images": []}'.encode("utf-16"), "is no valid JSON"),
             (b'{"images": [], "images": [{}]} trailing', "lists no images"),
         ],
     )
@@ -555,7 +556,7 @@ class TestHostileFiles:
         opening = b'"' if character == b"x" else b"[" if character == b"1" else b""
         path = tmp_path / "labels.json"
         path.write_bytes(b'{"images": [' + opening + character * (16 << 20))
-        with pytest.raises(FormatError, match=r"a record that is too large|is not valid JSON"):
+        with pytest.raises(FormatError, match=r"a record that is too large|is no valid JSON"):
             FORMAT.importer.read(path)
 
     def test_reading_takes_the_memory_of_a_record_not_of_the_file(self, tmp_path: Path) -> None:
@@ -638,3 +639,15 @@ def test_the_quoted_class_of_the_catalog_survives(tmp_path: Path, make: Make) ->
     labels = SegmentMap.from_semantic(np.full((4, 5), 254, dtype=np.uint8))
     out = exported(tmp_path, [make("a.png", labels)], catalog)
     assert read_back("coco", out, {"a.png": (4, 5)}, catalog=catalog)["a.png"] == labels
+
+
+def test_instances_of_the_background_become_background_and_are_told_of(tmp_path: Path, make: Make) -> None:
+    labels = labelled_map()
+    labels.ids[36:40, 0:9] = 400
+    labels.segments[400] = Segment(400, 0)
+    report = FORMAT.export([make("a.jpg", labels)], CATALOG, tmp_path / "out")
+    assert report.warnings == ["Instances of the background, which has no category: 1."]
+    losses = FORMAT.losses([make("a.jpg", labels)], CATALOG)
+    assert losses.changed == 36
+    expected = labelled_map()
+    assert read_back("coco", tmp_path / "out", {"a.jpg": (40, 60)})["a.jpg"] == expected

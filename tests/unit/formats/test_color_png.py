@@ -176,3 +176,12 @@ def test_a_photograph_is_no_label(tmp_path: Path) -> None:
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="holds no label PNG"):
         COLOR.importer.read(tmp_path)
+
+
+def test_void_of_a_voc_export_is_read_by_its_colour_without_our_table(tmp_path: Path) -> None:
+    labels = SegmentMap.from_semantic(np.array([[0, 1, 255]], dtype=np.uint8))
+    format_named("voc").export([labelled_image(tmp_path / "in", "a.png", labels)], CATALOG, tmp_path / "out")
+    for name in ("classes.toml", "class_names.txt"):
+        (tmp_path / "out" / name).unlink()
+    assert "ignored:224,224,192" in (tmp_path / "out/labelmap.txt").read_text()
+    assert read_back("color-png", tmp_path / "out", {"a": (1, 3)})["a"] == labels

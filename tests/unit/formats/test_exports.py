@@ -139,7 +139,7 @@ def test_voc_makes_names_unique_and_says_so(tmp_path: Path, make: Callable[..., 
     images = [make("x/a.jpg"), make("y/a.jpg"), make("y/A.png"), make("b.png")]
     report = format_named("voc").export(images, CATALOG, tmp_path / "out")
     names = (tmp_path / "out/ImageSets/Segmentation/trainval.txt").read_text().split()
-    assert names == ["x_a", "y_a", "y_A-2", "b"]
+    assert names == ["x_a", "y_a_jpg", "y_A_png", "b"]
     assert sorted(p.stem for p in (tmp_path / "out/SegmentationClass").iterdir()) == sorted(names)
     assert "a is x_a" in report.warnings[0]
 
@@ -270,3 +270,10 @@ def test_every_format_of_the_command_line_is_known() -> None:
         *("labelme", "yolo", "cvat", "index-png", "color-png", "numpy"),
     )
     assert len({info.title for info in FORMATS.values()}) == len(known)
+
+
+def test_an_instance_of_no_class_is_refused(tmp_path: Path, make: Callable[..., LabelledImage]) -> None:
+    labels = labelled_map()
+    labels.segments[256] = Segment(256, 255)
+    with pytest.raises(FormatError, match=r"a\.png holds the value 255, which is no class"):
+        format_named("voc").export([make("a.png", labels)], CATALOG, tmp_path / "out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
-from support import load, table
+from support import labelled_image, load, table
 
 from segstudio.core.catalog import Catalog, LabelClass
-from segstudio.core.errors import FormatError, ImageError
+from segstudio.core.errors import Cancelled, FormatError, ImageError
+from segstudio.core.geometry import Rect
 from segstudio.core.segmentmap import Segment, SegmentMap
 from segstudio.formats.base import ImportedLabel, ImportSource, LabelledImage, LoadRequest, load_for_image
 from segstudio.formats.classes import ClassTable, SourceClass, class_for, named_classes, source_classes
 from segstudio.formats.names import match_labels
 from segstudio.formats.options import MatchBy, Unknown
+from segstudio.formats.painting import MapPainter
 from segstudio.formats.registry import format_named
-from segstudio.imaging.decode import read_labels, write_index_png
+from segstudio.imaging.decode import probe, read_labels, write_index_png
 
 CATALOG = Catalog.from_names(["background", "cell", "nucleus"])
 
@@ -38,9 +41,10 @@ def write(path: Path, labels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) ->
 
 
 def loaded(found: ImportSource, label: ImportedLabel | None = None, **options: Any) -> SegmentMap:
-    """A label of a source, the first by default, whatever its size."""
+    """A label of a source, the first by default, for an image of the size of its file."""
     label = label or found.labels[0]
-    request = LoadRequest(ClassTable(found.classes, CATALOG, **options), 0, 0, 0)
+    info = probe(label.source)
+    request = LoadRequest(ClassTable(found.classes, CATALOG, **options), info.width, info.height, 0)
     return label.load(request)
 
 
@@ -234,3 +238,45 @@ def test_real_voc_and_camvid_labels_are_imported_pixel_by_pixel(shared_data: Pat
     stored = read_labels(found.labels[0].source)
     again = load(found.labels[0], found.classes, stored.shape, catalog=camvid)
     assert np.array_equal(again.semantic(), stored)
+
+
+def test_an_index_png_export_is_read_as_one_whatever_it_and_its_folders_are_called(tmp_path: Path) -> None:
+    images = []
+    for place, name in enumerate(["labels/a.png", "instances/b.png", "c.png"]):
+        classes = np.full((2, 3), place, dtype=np.uint8)
+        images.append(labelled_image(tmp_path / "images", name, SegmentMap.from_semantic(classes)))
+    out = tmp_path / "instances"
+    format_named("index-png").export(images, CATALOG, out)
+    found = format_named("index-png").importer.read(out)
+    assert {label.name: set(loaded(found, label).ids.ravel().tolist()) for label in found.labels} == {
+        "labels/a": {0},
+        "instances/b": {1},
+        "c": {2},
+    }
+
+
+def test_a_choice_of_a_class_that_the_project_lacks_is_refused() -> None:
+    with pytest.raises(FormatError, match="no class 77"):
+        ClassTable((), CATALOG, given={1: 77})
+    assert ClassTable((), CATALOG, given={1: 255}).of(1, "x") == 255
+
+
+def test_shapes_without_ids_never_join_one_that_has_theirs() -> None:
+    painter = MapPainter(LoadRequest(table(named_classes(["background", "cell"])), 3, 1, 0), "x")
+    dot = np.ones((1, 1), dtype=np.bool_)
+    painter.paint(dot, Rect(0, 0, 1, 1), 1)
+    painter.paint(dot, Rect(0, 1, 1, 1), 1, segment_id=256)
+    painter.paint(dot, Rect(0, 2, 1, 1), 1, segment_id=300)
+    assert painter.finish().ids.tolist() == [[256, 257, 300]]
+
+
+@pytest.mark.parametrize("name", ["coco", "coco-stuff", "panoptic", "labelme", "cvat"])
+def test_reading_files_of_any_size_can_be_cancelled(tmp_path: Path, name: str) -> None:
+    image = labelled_image(tmp_path / "images", "a.png", SegmentMap.from_semantic(np.ones((4, 5), np.uint8)))
+    format_named(name).export([image], CATALOG, tmp_path / "out")
+    if name == "coco-stuff":  # of the pixel maps, none is opened
+        shutil.rmtree(tmp_path / "out/stuffthingmaps")
+    importer = format_named(name).importer
+    assert len(importer.read(tmp_path / "out", cancelled=lambda: False).labels) == 1
+    with pytest.raises(Cancelled):
+        importer.read(tmp_path / "out", cancelled=lambda: True)

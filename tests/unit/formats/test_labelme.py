@@ -347,7 +347,7 @@ def test_points_far_outside_are_cut_off(tmp_path: Path) -> None:
         ("[" * 100_000, "no valid JSON"),
         ('{"imagePath": "a.jpg", "shapes": 5}', "no list of shapes"),
         ('{"imagePath": "a.jpg"}', "no list of shapes"),
-        (f'{{"shapes": [{"0," * 4_000_000}0]}}', "more than 4,000,000 numbers"),
+        (f'{{"shapes": [{"0," * 4_000_000}0]}}', "more than 4,000,000 values"),
     ],
 )
 def test_a_damaged_file_refuses_its_label_and_no_other(tmp_path: Path, text: str, sentence: str) -> None:

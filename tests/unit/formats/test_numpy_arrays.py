@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import tracemalloc
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,11 @@ from support import CATALOG, labelled_image, load, read_back, segment_maps
 
 from segstudio.core.errors import FormatError, UserError
 from segstudio.core.segmentmap import Segment, SegmentMap
+from segstudio.formats.numpy_arrays import NumpyWriter
+from segstudio.formats.options import ExportOptions
 from segstudio.formats.registry import format_named
+from segstudio.formats.stage import Streams
+from segstudio.formats.writer import Entry, ExportContext
 
 NUMPY = format_named("numpy")
 VALUES = [[0, 1, 2], [7, 1, 0]]
@@ -94,7 +101,7 @@ def test_object_numbers_of_others_become_instances(tmp_path: Path) -> None:
     ("array", "sentence"),
     [
         (np.array([[{}]], dtype=object), "Python objects, which are never loaded"),
-        (np.zeros((2, 3)), "holds float64 not whole numbers"),
+        (np.zeros((2, 3)), "holds float64, not whole numbers"),
         (np.zeros((2, 3), dtype="<U2"), "not whole numbers"),
         (np.zeros((2, 3), dtype=[("a", "u1")]), "not whole numbers"),
         (np.zeros((2, 3), dtype=[("ä", "u1")]), "not whole numbers"),
@@ -148,6 +155,18 @@ def test_headers_that_promise_too_much_cost_nothing(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_archives_damaged_anywhere_are_read_or_refused(tmp_path: Path, compression: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr("arr_0.npy", npy_header((2, 3)) + bytes(6))
+    whole = buffer.getvalue()
+    for place in range(len(whole)):
+        (tmp_path / "a.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        with suppress(UserError):
+            load_only(tmp_path)
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04" + bytes(100), b"nothing"])
 def test_damaged_archives_are_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.npz").write_bytes(data)
@@ -174,3 +193,14 @@ def test_tables_with_odd_entries_are_passed_over(tmp_path: Path) -> None:
 def test_a_folder_without_arrays_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"holds no \.npy file"):
         NUMPY.importer.read(tmp_path)
+
+
+def test_instances_deleted_since_an_interruption_do_not_come_back(tmp_path: Path) -> None:
+    plain = SegmentMap.from_semantic(np.ones((2, 3), dtype=np.uint8))
+    cells = SegmentMap(np.full((2, 3), 256, dtype=np.uint16), plain.decided.copy(), {256: Segment(256, 1)})
+    image = labelled_image(tmp_path / "in", "a.png", cells)
+    context = ExportContext(tmp_path / "out", tmp_path / "out", CATALOG, ExportOptions(), Streams(tmp_path / "streams"))
+    writer = NumpyWriter(context)
+    writer.write(Entry(0, "a.npy", image), cells)
+    writer.write(Entry(0, "a.npy", image), plain)
+    assert read_back("numpy", tmp_path / "out", {"a": (2, 3)})["a"] == plain

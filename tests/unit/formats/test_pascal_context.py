@@ -21,6 +21,7 @@ from support import CATALOG, labelled_image, load, read_back, segment_maps
 from segstudio.core.catalog import Catalog, LabelClass
 from segstudio.core.errors import FormatError, ImageError
 from segstudio.core.segmentmap import Segment, SegmentMap
+from segstudio.formats.classes import SourceClass
 from segstudio.formats.options import Unknown
 from segstudio.formats.pascal_context import context_classes
 from segstudio.formats.registry import format_named
@@ -176,11 +177,11 @@ def test_label_maps_of_any_number_kind_are_read(tmp_path: Path, kind: str, optio
         (np.array([[np.nan, 2]]), "no numbers of classes"),
         (np.array([[-1, 2]]), "no numbers of classes"),
         (np.array([[70_000, 2]]), "no numbers of classes"),
-        (np.array([[1j, 2]]), "no numbers of classes"),
+        (np.array([[1j, 2]]), "holds no array of numbers called LabelMap"),
         (np.array([["a", "b"]]), "holds no array of numbers called LabelMap"),
         (np.array([["a", [1]]], dtype=object), "holds no array of numbers called LabelMap"),
         (np.zeros((2, 2, 2)), "holds no array of numbers called LabelMap"),
-        (np.zeros((3, 2)), "is 2 x 3 pixels, but its image a.mat is 2 x 1"),
+        (np.zeros((3, 2)), "is 2 x 3 pixels, but its image a is 2 x 1"),
     ],
 )
 def test_label_maps_that_are_none_are_refused(tmp_path: Path, values: npt.NDArray[Any], sentence: str) -> None:
@@ -238,6 +239,28 @@ def test_damaged_mat_files_are_refused_in_one_sentence(tmp_path: Path, data: byt
     (tmp_path / "a.mat").write_bytes(data)
     with pytest.raises(FormatError, match=r"a\.mat"):
         load_only(tmp_path, (5, 5))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_mat_files_with_any_type_number_are_read_or_refused(tmp_path: Path, *, compressed: bool) -> None:
+    values = np.array([[1, 0, 2, 2], [1, 1, 0, 2]], dtype=np.uint8)
+    buffer = io.BytesIO()
+    savemat(buffer, {"LabelMap": values})
+    whole = buffer.getvalue()
+    numbers = whole.rindex(struct.pack("<II", 2, values.size))
+    for kind in (*range(40), 255, 1 << 15, 1 << 31, 0xFFFFFFFF):
+        data = whole[:numbers] + struct.pack("<I", kind) + whole[numbers + 4 :]
+        if compressed:
+            packed = zlib.compress(data[128:])
+            data = data[:128] + struct.pack("<II", 15, len(packed)) + packed
+        (tmp_path / "a.mat").write_bytes(data)
+        (label,) = CONTEXT.importer.read(tmp_path).labels
+        classes = [SourceClass(number=n, name=c.name) for n, c in enumerate(CATALOG)]
+        if kind in {1, 2}:
+            load(label, classes, (2, 4))
+        else:
+            with pytest.raises(FormatError, match=r"a\.mat"):
+                load(label, classes, (2, 4))
 
 
 def test_mat_files_of_version_7_3_are_told_apart(tmp_path: Path) -> None:

@@ -137,6 +137,24 @@ def test_a_full_disk_keeps_what_is_done_and_the_next_export_goes_on(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images", "out"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("name", ["coco", "cvat"])
+def test_a_disk_too_full_for_the_last_records_is_one_sentence_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    images = labelled_images(tmp_path / "images", 3)
+    opened = Path.open
+
+    def full(path: Path, *arguments: Any, **options: Any) -> Any:
+        return opened(Path("/dev/full") if path.parent.name == "streams" else path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        with pytest.raises(UserError, match="The disk is full; out was not written"):
+            format_named(name).export(images, CATALOG, tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
+
+
 def test_only_an_earlier_export_is_replaced_and_only_when_asked(tmp_path: Path) -> None:
     image = labelled_image(tmp_path / "images", "a.png", SegmentMap.empty(4, 5))
     chosen, out = format_named("index-png"), tmp_path / "out"

@@ -298,11 +298,11 @@ def test_a_project_class_that_is_missing_is_not_dropped(tmp_path: Path) -> None:
         ("1 0.1 1e99 0.5 0.1 0.5 0.5", "no fractions"),
         ("1 0.1 1e999 0.5 0.1 0.5 0.5", "no fractions"),
         ("1 10 10 50 10 50 50", "no fractions"),
-        ("cell 0.1 0.1 0.5 0.1 0.5 0.5", "could not convert"),
+        ("cell 0.1 0.1 0.5 0.1 0.5 0.5", "not all of it are numbers"),
         ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "no class number"),
         ("1.5 0.1 0.1 0.5 0.1 0.5 0.5", "no class number"),
         ("nan 0.1 0.1 0.5 0.1 0.5 0.5", "no class number"),
-        ("1 0.1 x 0.5 0.1 0.5 0.5", "could not convert"),
+        ("1 0.1 x 0.5 0.1 0.5 0.5", "not all of it are numbers"),
         ("1" + " 0.1" * 2_000_002, "more than 1,000,000 points"),
     ],
 )

@@ -304,6 +304,14 @@ def test_20000_by_20000_is_refused_before_a_pixel_is_decoded(tmp_path: Path) -> 
     assert probe(path, max_pixels=400_000_000).width == 20_000
 
 
+def test_a_small_picture_with_gigabytes_behind_it_is_not_read(tmp_path: Path, rgb: npt.NDArray[np.uint8]) -> None:
+    path = save(tmp_path / "picture.png", rgb)
+    with path.open("r+b") as file:
+        file.truncate(6 << 30)
+    with pytest.raises(ImageError, match="has 6,144 MiB, far more than 60 x 40 pixels need"):
+        read_image(path)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp", ".webp"])
 def test_probe_decodes_no_pixel(
     tmp_path: Path, rgb: npt.NDArray[np.uint8], suffix: str, monkeypatch: pytest.MonkeyPatch

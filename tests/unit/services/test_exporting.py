@@ -154,3 +154,15 @@ def test_losses_are_told_before_anything_is_written(
     assert dispatcher.run_until(lambda: bool(told), timeout=20)
     assert told[0].sentences == ["Every one of 2,400 pixels in 1 image survives."]
     assert workspace.jobs.records[-1].state is JobState.DONE
+
+
+def test_an_image_whose_size_nobody_knows_and_that_cannot_be_read_is_left_out(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    _store(workspace, 0, 1, reviewed=True)
+    _store(workspace, 1, 2, reviewed=True)
+    workspace.project.set_image_info(workspace.images[1].id, problem="It is broken.")
+    workspace.images[1].path.write_bytes(b"no picture")
+    report = export_project(workspace.project, workspace.catalog, "voc", tmp_path / "o")
+    assert (report.images, report.left_out) == (1, 1)
+    assert report.warnings[0].startswith(f"{workspace.images[1].name} was left out")

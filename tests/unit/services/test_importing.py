@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from segstudio.core.errors import UserError
+from segstudio.core.errors import Cancelled, UserError
 from segstudio.core.items import Status
 from segstudio.core.jobs import JobState
 from segstudio.core.segmentmap import SegmentMap
 from segstudio.formats.names import match_labels
 from segstudio.services import importing
-from segstudio.services.importing import ImportOptions, ImportReport, Unknown, import_project
+from segstudio.services.importing import ImportOptions, ImportReport, MatchBy, Unknown, import_project
 from segstudio.services.messages import Message
 from segstudio.services.previewing import ImportPreview, preview
 from segstudio.services.tasks import QueueDispatcher
@@ -60,7 +62,7 @@ def test_labels_that_do_not_fit_are_refused_one_by_one(workspace: Workspace, tmp
     assert "the class 9" in report.refused[1]
     assert "image4" in report.refused[2]
     assert [workspace.project.image(i.id).status for i in workspace.images] == [Status.REVIEWED, *[Status.NEW] * 3]
-    assert "1 labels match no image (stranger)" in report.sentence
+    assert "1 label matches no image (stranger)." in report.sentence
 
 
 def test_labels_of_no_image_are_one_sentence(workspace: Workspace, tmp_path: Path) -> None:
@@ -76,6 +78,21 @@ def test_an_image_that_cannot_be_read_refuses_its_label_only(workspace: Workspac
     report = import_project(workspace.project, workspace.catalog, "index-png", tmp_path / "labels")
     assert report.images == 1
     assert "image1.png" in report.refused[0]
+
+
+@pytest.mark.parametrize("unknown", list(Unknown))
+def test_half_a_character_in_a_name_ends_in_a_class_or_a_sentence(
+    workspace: Workspace, tmp_path: Path, unknown: Unknown
+) -> None:
+    shape = {"label": "half \ud800", "points": [[0, 0], [9, 0], [9, 9]], "shape_type": "polygon"}
+    content = {"imagePath": "image1.png", "imageWidth": 60, "imageHeight": 40, "shapes": [shape]}
+    (tmp_path / "image1.json").write_text(json.dumps(content))
+    options = ImportOptions(unknown=unknown)
+    report = import_project(workspace.project, workspace.catalog, "labelme", tmp_path, options=options)
+    refused = int(unknown is Unknown.REFUSE)
+    assert (report.images, len(report.refused)) == (1 - refused, refused)
+    assert report.added == (["half ?"] if unknown is Unknown.ADD else [])
+    assert report.sentence.encode()
 
 
 def test_a_preview_shows_what_a_source_holds(workspace: Workspace, dispatcher: QueueDispatcher, tmp_path: Path) -> None:
@@ -98,6 +115,21 @@ def test_a_preview_shows_what_a_source_holds(workspace: Workspace, dispatcher: Q
     assert dispatcher.run_until(lambda: bool(counted) and bool(errors), timeout=20)
     assert (counted[0].labels, counted[0].matched) == (4, 3)
     assert isinstance(errors[0], UserError)
+
+
+def test_a_cancelled_preview_does_not_read_on(workspace: Workspace, tmp_path: Path) -> None:
+    record = json.dumps({"id": 1, "file_name": "image1.png", "text": "x" * (1 << 20)})
+    (tmp_path / "a.json").write_text(f'{{"images": [{", ".join([record] * 8)}]}}')
+    asked = 0
+
+    def cancelled() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 3
+
+    with pytest.raises(Cancelled):
+        preview(workspace.project, "coco", tmp_path / "a.json", cancelled=cancelled)
+    assert asked == 3
 
 
 def test_classes_an_import_adds_are_in_the_project_and_the_window(
@@ -192,3 +224,28 @@ def test_an_import_leaves_the_image_on_show_alone_where_it_has_no_label_for_it(
     shown.importing.import_labels("index-png", tmp_path / "labels", on_done=done.append)
     assert dispatcher.run_until(lambda: bool(done), timeout=20)
     assert shown.current is before
+
+
+def test_colours_without_a_table_are_matched_with_the_projects_and_told_by_their_looks(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    known, stranger = workspace.catalog[1].color, (1, 2, 3)
+    pixels = np.full((40, 60, 3), known, dtype=np.uint8)
+    pixels[:10] = stranger
+    (tmp_path / "labels").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "labels" / "image1.png")
+    seen = preview(workspace.project, "color-png", tmp_path / "labels")
+    assert seen.usual_match is MatchBy.COLOR
+    assert {c.color: c.called for c in seen.classes} == {
+        known: "color {} {} {}".format(*known),
+        stranger: "color 1 2 3",
+    }
+    numbers = {c.color: c.number for c in seen.classes}
+    assert seen.proposal(workspace.catalog) == {numbers[known]: 1, numbers[stranger]: None}
+    refused = import_project(workspace.project, workspace.catalog, "color-png", tmp_path / "labels")
+    assert "holds the colour (1, 2, 3)" in refused.refused[0]
+    options = ImportOptions(by=MatchBy.COLOR, classes={numbers[stranger]: 0, numbers[known]: 255})
+    import_project(workspace.project, workspace.catalog, "color-png", tmp_path / "labels", options=options)
+    labels = workspace.project.load_map(workspace.images[0].id)
+    assert labels is not None
+    assert (np.unique(labels.ids[:10]).tolist(), np.unique(labels.ids[10:]).tolist()) == ([0], [255])
