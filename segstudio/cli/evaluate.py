@@ -15,6 +15,7 @@ from segstudio.cli.console import engine, err, out, waiting, write_json
 from segstudio.cli.model_option import model_named
 from segstudio.core.catalog import Catalog
 from segstudio.core.errors import UserError
+from segstudio.core.memory import keep_freed_pages
 from segstudio.evaluation.comparison import CLASS_FIGURES, Comparison, Row
 from segstudio.evaluation.outcome import Metric
 from segstudio.formats.registry import FORMATS
@@ -70,6 +71,7 @@ def command(
 
     segstudio evaluate --predictions a --against b --labels true --classes classes.txt --html report.html
     """
+    keep_freed_pages()
     options = EvaluationOptions(metrics=_metrics(metrics), absent=absent, tolerance_px=tolerance)
     _check_folders(json, html)
     others = against or []

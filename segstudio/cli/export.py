@@ -9,6 +9,7 @@ import typer
 
 from segstudio.cli.console import err, out, transferring, write_json
 from segstudio.core.errors import UserError
+from segstudio.core.memory import keep_freed_pages
 from segstudio.formats.options import ExportOptions, ImageFiles, SeededSplit, Shapes, Undecided
 from segstudio.formats.registry import FORMATS, Choice, format_named
 from segstudio.project.project import Project
@@ -76,6 +77,7 @@ def command(
         zip=zip,
         replace=replace,
     )
+    keep_freed_pages()
     with Project.open(project.expanduser().absolute()) as opened:
         # A target that the export will refuse is not worth the wait.
         if check or (not chosen.keeps_all(options) and _is_free(target, options)):

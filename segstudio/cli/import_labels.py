@@ -13,6 +13,7 @@ from segstudio.cli.console import err, out, transferring
 from segstudio.core.catalog import IGNORE, Catalog, plain_name
 from segstudio.core.errors import UserError
 from segstudio.core.items import Status
+from segstudio.core.memory import keep_freed_pages
 from segstudio.formats.base import shortened
 from segstudio.formats.classes import SourceClass
 from segstudio.formats.options import ImportOptions, MatchBy, Unknown
@@ -53,6 +54,7 @@ def command(
     """
     place = source.expanduser().absolute()
     name = format or _recognised(place)
+    keep_freed_pages()
     with Project.open(project.expanduser().absolute()) as opened:
         classes: dict[int, int] = {}
         if map:

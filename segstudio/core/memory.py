@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
+_M_TRIM_THRESHOLD: Final = -1  # of malloc.h
+_M_MMAP_THRESHOLD: Final = -3
 _MEMINFO: Final = Path("/proc/meminfo")
 
 
@@ -24,6 +28,20 @@ def free_memory() -> int | None:
     """Bytes of main memory that can still be taken without swapping; None where the system does not say."""
     found = [free for free in (_system_free(), _group_free()) if free is not None]
     return min(found) if found else None
+
+
+def keep_freed_pages() -> None:
+    """Lets this process use freed arrays of megabytes again as they are; call it once, in a process of one command.
+
+    Otherwise glibc hands each back, and the system clears its pages anew for the next: 2 to 3 ms for an image of a
+    megapixel that goes through an export or an import. Up to 256 MiB stay with the process. Other systems have allocators
+    of their own, and are left alone.
+    """
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        if hasattr(library, "mallopt"):
+            library.mallopt(_M_MMAP_THRESHOLD, 64 << 20)
+            library.mallopt(_M_TRIM_THRESHOLD, 256 << 20)
 
 
 def _system_free() -> int | None:

@@ -52,9 +52,8 @@ class SegmentMap:
     @classmethod
     def from_semantic(cls, labels: npt.NDArray[np.uint8], decided: npt.NDArray[np.bool_] | None = None) -> SegmentMap:
         """A map of plain classes from (H, W) uint8 class ids, 255 = ignore; all decided unless said otherwise."""
-        if decided is None:
-            decided = np.ones(labels.shape, dtype=np.bool_)
-        return cls(labels.astype(np.uint16), decided.copy())
+        own = np.ones(labels.shape, dtype=np.bool_) if decided is None else decided.copy()
+        return cls(labels.astype(np.uint16), own)
 
     @property
     def height(self) -> int:

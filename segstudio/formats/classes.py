@@ -181,7 +181,7 @@ class ClassTable:
         for number in present:
             table[number] = IGNORE if number == void else self.of(number, where)
         if np.array_equal(table[present], present):  # nothing to translate, as with our own exports
-            return numbers.astype(np.uint8)
+            return numbers.astype(np.uint8, copy=False)
         return table.take(numbers)
 
     def _by_color(self, source: SourceClass) -> LabelClass | None:
