@@ -34,8 +34,8 @@ def keep_freed_pages() -> None:
     """Lets this process use freed arrays of megabytes again as they are; call it once, in a process of one command.
 
     Otherwise glibc hands each back, and the system clears its pages anew for the next: 2 to 3 ms for an image of a
-    megapixel that goes through an export or an import. Up to 256 MiB stay with the process. Other systems have allocators
-    of their own, and are left alone.
+    megapixel that goes through an export or an import. Up to 256 MiB stay with the process. Other systems have
+    allocators of their own, and are left alone.
     """
     if sys.platform == "linux":
         library = ctypes.CDLL(None)
