@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +21,7 @@ from segstudio.formats.stage import exported_format
 from segstudio.formats.tables import declared_classes, write_colormap
 from segstudio.formats.writer import Entry, ExportContext, FormatWriter, Survival, Written
 from segstudio.imaging.decode import find_images, probe, read_image
+from segstudio.imaging.labels import bgr_png
 
 _FOLDERS: Final = ("labels", "SegmentationClass")  # the second as CVAT and datumaro write it, in colours
 _SUFFIXES: Final = frozenset({".png", ".tif", ".tiff", ".bmp"})
@@ -62,8 +62,7 @@ class ColorPngWriter(FormatWriter):
 
 def color_png(numbers: npt.NDArray[np.uint8], table: npt.NDArray[np.uint8]) -> bytes:
     """The bytes of an RGB PNG with the colour that `table` (256, 3) gives each of `numbers` (H, W)."""
-    _, data = cv2.imencode(".png", table[:, ::-1][numbers])
-    return data.tobytes()
+    return bgr_png(table[:, ::-1][numbers])
 
 
 class ColorPngImporter:

@@ -28,6 +28,7 @@ from segstudio.formats.names import renamed_warning, safe_name, unique_names
 from segstudio.formats.options import ImageFiles, Shapes
 from segstudio.formats.output import read_classes
 from segstudio.formats.regions import Region, fill_layers, label_of, layers, numbered, objects, painted
+from segstudio.formats.sources import NOT_XML
 from segstudio.formats.stage import MARKER
 from segstudio.formats.writer import Entry, Finished, FormatWriter, Survival, Written
 from segstudio.imaging.fills import fill_coco
@@ -36,7 +37,6 @@ from segstudio.imaging.polygons import rings
 ANNOTATIONS: Final = "annotations.xml"
 IMAGES: Final = "images"
 _STREAM: Final = "images"
-_NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _COLOR: Final = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 
 
@@ -46,7 +46,7 @@ class CvatWriter(FormatWriter):
     def names(self, images: Sequence[LabelledImage]) -> list[str]:
         """Unique names of characters that XML can hold."""
         safe = [safe_name(image.name) for image in images]
-        names = unique_names([_NO_XML.sub("_", name) for name in safe])
+        names = unique_names([NOT_XML.sub("_", name) for name in safe])
         self.notes += renamed_warning(safe, names)
         return names
 
@@ -93,7 +93,7 @@ class CvatWriter(FormatWriter):
                 yield self._shape(layer.region, "polygon", f'points="{points}" z_order="{z_order}"')
 
     def _shape(self, region: Region, kind: str, attributes: str) -> str:
-        label = quoteattr(_NO_XML.sub(" ", label_of(region.class_id, self.catalog)))
+        label = quoteattr(NOT_XML.sub(" ", label_of(region.class_id, self.catalog)))
         group = "" if region.group is None else f' group_id="{region.group}"'
         role = f'segstudio="{region.role}"'
         return f'<{kind} label={label} source="manual" occluded="0" {attributes}{group} {role}></{kind}>'
@@ -102,11 +102,11 @@ class CvatWriter(FormatWriter):
         labels = [(label_of(c.id, self.catalog), c.color) for c in self.catalog]
         labels.append((label_of(IGNORE, self.catalog), VOID_COLOR))
         lines = [
-            f"<label><name>{escape(_NO_XML.sub(' ', name))}</name><color>#{bytes(color).hex()}</color>"
+            f"<label><name>{escape(NOT_XML.sub(' ', name))}</name><color>#{bytes(color).hex()}</color>"
             "<type>any</type><attributes></attributes></label>"
             for name, color in labels
         ]
-        name = escape(_NO_XML.sub(" ", self.context.out.name))
+        name = escape(NOT_XML.sub(" ", self.context.out.name))
         return (
             f"  <version>1.1</version>\n  <meta>\n    <task>\n      <id>0</id>\n      <name>{name}</name>\n"
             f"      <size>{images}</size>\n      <mode>annotation</mode>\n      <overlap>0</overlap>\n      <labels>\n"

@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -55,6 +54,7 @@ from segstudio.formats.painting import MapPainter
 from segstudio.formats.writer import Entry, Finished, Written
 from segstudio.imaging import rle
 from segstudio.imaging.decode import probe, read_image
+from segstudio.imaging.labels import bgr_png
 
 PANOPTIC: Final = "panoptic"
 _FIRST_PART: Final = 1 << 16
@@ -140,10 +140,7 @@ def _title(split: str) -> str:
 def _encoded(numbers: Numbers) -> bytes:
     """The PNG of (H, W) numbers below 2**24."""
     little = np.ascontiguousarray(numbers, dtype="<u4").view(np.uint8).reshape(*numbers.shape, 4)
-    found, data = cv2.imencode(".png", np.ascontiguousarray(little[:, :, 2::-1]))  # OpenCV wants blue first
-    if not found:
-        raise MemoryError("OpenCV could not encode a PNG")
-    return data.tobytes()
+    return bgr_png(little[:, :, 2::-1])
 
 
 class PanopticImporter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,8 @@ from typing import Any, Final
 from segstudio.core.errors import FormatError
 from segstudio.imaging.scan import natural_key
 
+NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML cannot hold in any way."""
 MAX_TEXT_BYTES: Final = 4 << 20
 MAX_JSON_BYTES: Final = 128 << 20
 _MAX_VALUES: Final = 4_000_000  # what is not text costs many times its bytes once it is decoded

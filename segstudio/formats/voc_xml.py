@@ -15,13 +15,12 @@ from segstudio.core.catalog import Catalog
 from segstudio.core.errors import FormatError
 from segstudio.core.geometry import Rect
 from segstudio.core.segmentmap import Segment
-from segstudio.formats.sources import read_limited
+from segstudio.formats.sources import NOT_XML, read_limited
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _MAX_BYTES: Final = 32 << 20
-_NOT_XML: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +102,4 @@ def _number(parent: Element | None, tag: str) -> int | None:
 
 
 def _text(text: str) -> str:
-    return escape(text.translate(_NOT_XML))
+    return escape(NOT_XML.sub("", text))

@@ -81,6 +81,18 @@ def look_up(table: LabelArray, ids: npt.NDArray[np.uint16]) -> LabelArray:
     return cast("LabelArray", cv2.LUT(ids, table) if _DEEP_LUT else table.take(ids))
 
 
+def bgr_png(bgr: npt.NDArray[np.uint8]) -> bytes:
+    """The bytes of an RGB PNG of (H, W, 3) values, blue first as OpenCV wants them.
+
+    Raises:
+        MemoryError: OpenCV had not enough of it.
+    """
+    done, data = cv2.imencode(".png", np.ascontiguousarray(bgr))
+    if not done:
+        raise MemoryError("OpenCV could not encode a PNG")
+    return data.tobytes()
+
+
 def write_index_png(path: Path | None, labels: LabelArray, palette: npt.NDArray[np.uint8] | None = None) -> bytes:
     """The bytes of a PNG that stores `labels` (H, W) as they are; written to `path` too unless that is None.
 

@@ -22,9 +22,7 @@ from segstudio.project.journal import pack_edit
 from segstudio.project.project import Project
 from segstudio.services.annotating import Annotator, EditKind
 from segstudio.services.checkpoints import CheckpointService
-from segstudio.services.exporting import ExportingService
 from segstudio.services.finetuning import FinetuningService
-from segstudio.services.importing import ImportingService
 from segstudio.services.jobboard import JobBoard
 from segstudio.services.messages import Message
 from segstudio.services.models import ModelService
@@ -39,6 +37,8 @@ from segstudio.services.tuning import TuningService
 
 if TYPE_CHECKING:
     from segstudio.services.evaluating import EvaluatingService
+    from segstudio.services.exporting import ExportingService
+    from segstudio.services.importing import ImportingService
 
 _HISTORIES_KEPT: Final = 32
 _SAME_DEATH_S: Final = 2.0
@@ -82,8 +82,6 @@ class Workspace:
         self.tuning = TuningService(self)
         self.refining = RefiningService(self)
         self.finetuning = FinetuningService(self)
-        self.exporting = ExportingService(self)
-        self.importing = ImportingService(self)
         self._last_death = ("", 0.0)
         self._disconnect_death = engine.on_death.connect(lambda sentence: dispatch(lambda: self._died(sentence)))
 
@@ -123,6 +121,20 @@ class Workspace:
     def closed(self) -> bool:
         """True once `close` was called."""
         return self._closed
+
+    @cached_property
+    def exporting(self) -> ExportingService:
+        """Labels on their way out; made on first use, as a window needs none of the formats (0.1 s) at first."""
+        from segstudio.services.exporting import ExportingService
+
+        return ExportingService(self)
+
+    @cached_property
+    def importing(self) -> ImportingService:
+        """Labels on their way in; made on first use, like `exporting`."""
+        from segstudio.services.importing import ImportingService
+
+        return ImportingService(self)
 
     @cached_property
     def evaluating(self) -> EvaluatingService:
